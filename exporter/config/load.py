@@ -1,0 +1,114 @@
+"""Files -> Config, or every error in all of them at once."""
+
+import gc
+import glob
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporter.config.declare import AnyFile, Declarations
+from exporter.config.document import Document
+from exporter.config.fields import shown
+from exporter.config.model import Created, HeartbeatsFile, MainFile
+from exporter.config.result import Config, ConfigError, Problem
+from exporter.config.validate import Checked, check
+
+
+def load(path: Path) -> Config:
+    """The configuration in a file, in the further files that it names, and in the secret files that all these name.
+
+    Raises ConfigError, and nothing else, with everything that is wrong in any of them. Reads no clock.
+    """
+    with _collector_at_rest():
+        return _load(path)
+
+
+def _load(path: Path) -> Config:
+    main = check(_read(path), MainFile)
+    further, missed = _further(main)
+    files: list[AnyFile] = [main, *further]
+    declarations = Declarations(main)
+    keys = tuple(declarations.keys())
+    heartbeats = tuple(heartbeat for file in files for heartbeat in declarations.heartbeats(file))
+    errors = [*(problem for file in files for problem in file.problems), *declarations.errors]
+    if errors:
+        raise ConfigError(_sorted(errors, files))
+    pings, created = main.content.pings, main.content.pings.created or Created()
+    return Config(
+        heartbeats=heartbeats,
+        outage_grace=main.content.outage_grace,
+        keys=keys,
+        body_limit=pings.body_limit,
+        history=pings.history,
+        trusted_proxies=tuple(pings.trusted_proxies),
+        created_max=created.max,
+        created_expire_after=created.expire_after,
+        warnings=_sorted([*missed, *_empty(files), *declarations.warnings], files),
+    )
+
+
+def _read(path: Path) -> Document:
+    try:
+        return Document.parse(str(path), path.read_bytes())
+    except OSError as error:
+        return _unreadable(path, error.strerror)
+
+
+def _unreadable(path: Path, reason: str | None) -> Document:
+    return Document(str(path), problems=(Problem(str(path), 0, "", f"cannot be read: {reason}"),))
+
+
+def _further(main: Checked[MainFile]) -> tuple[list[Checked[HeartbeatsFile]], list[Problem]]:
+    """The further files that the main one names, each once, and a warning for every name that matches none."""
+    folder = Path(main.document.file).parent
+    itself = os.path.realpath(main.document.file)  # which minds no loop of links, unlike Path.resolve
+    found: dict[str, Checked[HeartbeatsFile]] = {}
+    warnings = []
+    for index, pattern in enumerate(main.content.heartbeat_files):
+        # Not Path.glob, which takes no absolute pattern and follows ** down whole trees.
+        matches = [folder / match for match in sorted(glob.glob(pattern, root_dir=folder))]  # noqa: PTH207
+        others = [(path, real) for path in matches if (real := os.path.realpath(path)) != itself]
+        if not others:
+            warnings.append(
+                main.document.problem(("heartbeat_files", index), f"no further file matches {shown(pattern)}")
+            )
+        for path, real in others:
+            if real not in found:
+                # A named pipe would keep us waiting for a writer.
+                document = _read(path) if path.is_file() else _unreadable(path, "not a file")
+                found[real] = check(document, HeartbeatsFile)
+    return list(found.values()), warnings
+
+
+def _empty(files: list[AnyFile]) -> Iterator[Problem]:
+    """A warning for each file without heartbeats; the main file may leave them to others."""
+    main, *further = files
+    if not any(file.content.heartbeats for file in files):
+        yield main.document.problem((), "there are no heartbeats, so nothing is watched")
+    for file in further:
+        if not file.content.heartbeats:
+            yield file.document.problem((), "there are no heartbeats in this file")
+
+
+def _sorted(problems: list[Problem], files: list[AnyFile]) -> tuple[Problem, ...]:
+    """By file, in the order in which they are read, and line."""
+    rank = {file.document.file: position for position, file in enumerate(files)}
+    return tuple(sorted(problems, key=lambda problem: (rank[problem.file], problem.line)))
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Without the cyclic garbage collector.
+
+    Reading a large file makes millions of objects, all of them alive: going over them again and again would take
+    several times as long as everything else.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
