@@ -1,0 +1,281 @@
+"""Records and the history of pings in one SQLite file.
+
+The file is locked for as long as it is open, so nobody else changes it and the records in memory are always those on
+disk: pings are folded over them without a read, and what is written is each record and what is kept of the pings,
+once per batch. One thread owns the connection and does everything, in the order in which it was asked for.
+"""
+
+import asyncio
+import sqlite3
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar, TypeVarTuple
+
+from exporter.heartbeat import Heartbeat, Liveness, Name, Outage, Ping, Record, Run, RunId, Signal
+from exporter.schedule import Duration, Moment
+from exporter.store import KEEP_REMOVED, Arrival, StoreError
+from exporter.store.sqlite_file import in_words, open_file, refusing
+
+_RECORD = (
+    "name, armed_at, schedule, paused, removed_at, answered, last_seen, last_success, last_failure, last_start,"
+    " successes, failures, starts, logs, pings, consecutive_failures, run_rid, run_started_at, awaiting_since,"
+    " last_duration, last_lateness, last_exit_status"
+)
+_PING = "number, at, signal, rid, exit_status, ignored, method, remote, user_agent, body"
+
+
+def _values(columns: str) -> str:
+    return ", ".join("?" for _ in columns.split(","))
+
+
+_READ_RECORDS = f"SELECT {_RECORD} FROM heartbeats"  # noqa: S608 - the names above
+_WRITE_RECORD = (
+    f"INSERT INTO heartbeats ({_RECORD}) VALUES ({_values(_RECORD)}) ON CONFLICT (name) DO UPDATE SET "  # noqa: S608
+    + ", ".join(f"{column} = excluded.{column}" for column in _RECORD.split(", ")[1:])
+)
+_DELETE_RECORD = "DELETE FROM heartbeats WHERE name = ?"
+
+_ID = "(SELECT id FROM heartbeats WHERE name = ?)"
+_READ_PINGS = f"SELECT {_PING} FROM pings WHERE heartbeat = {_ID} ORDER BY number DESC"  # noqa: S608
+_WRITE_PING = f"INSERT INTO pings (heartbeat, {_PING}) VALUES ({_ID}, {_values(_PING)})"  # noqa: S608
+_DELETE_PINGS = f"DELETE FROM pings WHERE heartbeat = {_ID} AND number <= ?"  # noqa: S608
+
+_READ_LIVENESS = "SELECT alive_at, outage_start, outage_end FROM liveness"
+_WRITE_LIVENESS = "REPLACE INTO liveness (id, alive_at, outage_start, outage_end) VALUES (1, ?, ?, ?)"
+
+_Row = tuple[Any, ...]
+_T = TypeVar("_T")
+_Arguments = TypeVarTuple("_Arguments")
+
+
+class SqliteStore:
+    """A `exporter.store.Store` in one file."""
+
+    def __init__(self, path: Path, thread: ThreadPoolExecutor, db: sqlite3.Connection, records: dict[Name, Record]):
+        """Takes over the connection, which belongs to the thread, and the records that are in the file."""
+        self._path = path
+        self._thread = thread
+        self._db = db
+        self._records = records
+
+    @classmethod
+    async def open(cls, path: Path) -> "SqliteStore":
+        """The store in this file; the file, readable by its owner only, and its folder are made if missing.
+
+        Raises StoreRefused.
+        """
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        try:
+            db, records = await asyncio.get_running_loop().run_in_executor(thread, _open, path)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        return cls(path, thread, db, records)
+
+    async def adopt(self, heartbeats: Collection[Heartbeat], now: Moment) -> Mapping[Name, Record]:
+        return await self._run(self._adopt, heartbeats, now)
+
+    async def commit(self, arrivals: Sequence[Arrival], history: int) -> Mapping[Name, Record]:
+        return await self._run(self._commit, arrivals, history)
+
+    async def beat(self, now: Moment, outage_grace: Duration, *, restarted: bool = False) -> Liveness:
+        return await self._run(self._beat, now, outage_grace, restarted)
+
+    async def liveness(self, outage_grace: Duration) -> Liveness:
+        return await self._run(self._liveness, outage_grace)
+
+    async def history(self, name: Name) -> Sequence[Ping]:
+        return await self._run(self._history, name)
+
+    async def close(self) -> None:
+        try:
+            await self._run(self._db.close)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def _run(self, work: Callable[[*_Arguments], _T], *arguments: *_Arguments) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    # From here on in the thread.
+
+    def _adopt(self, heartbeats: Collection[Heartbeat], now: Moment) -> dict[Name, Record]:
+        watched: dict[Name, Record] = {}
+        for heartbeat in heartbeats:
+            record = self._records.get(heartbeat.name)
+            watched[heartbeat.name] = Record.armed(heartbeat, now) if record is None else record.adopted(heartbeat, now)
+        removed = {name: record.removed(now) for name, record in self._records.items() if name not in watched}
+        expired = {
+            name
+            for name, record in removed.items()
+            if record.removed_at is not None and now - record.removed_at >= KEEP_REMOVED
+        }
+        kept = watched | {name: record for name, record in removed.items() if name not in expired}
+        changed = [(name, record) for name, record in kept.items() if record is not self._records.get(name)]
+        with self._transaction():
+            self._db.executemany(_WRITE_RECORD, (_row_of_record(name, record) for name, record in changed))
+            self._db.executemany(_DELETE_RECORD, ((name,) for name in expired))
+        self._records = kept
+        return watched
+
+    def _commit(self, arrivals: Sequence[Arrival], history: int) -> dict[Name, Record]:
+        touched: dict[Name, Record] = {}
+        kept: defaultdict[Name, deque[_Row]] = defaultdict(lambda: deque(maxlen=history))
+        for heartbeat, ping in arrivals:
+            name = heartbeat.name
+            record = touched.get(name) or self._records.get(name) or Record.armed(heartbeat, ping.at)
+            touched[name] = record = record.after(ping, heartbeat)
+            kept[name].append(_row_of_ping(name, record.pings, ping))
+        with self._transaction():
+            self._db.executemany(_WRITE_RECORD, [_row_of_record(name, record) for name, record in touched.items()])
+            self._db.executemany(_WRITE_PING, [row for rows in kept.values() for row in rows])
+            self._db.executemany(
+                _DELETE_PINGS,
+                [(name, record.pings - history) for name, record in touched.items() if record.pings > history],
+            )
+        self._records.update(touched)
+        return touched
+
+    def _beat(self, now: Moment, outage_grace: Duration, restarted: bool) -> Liveness:
+        with self._transaction():
+            liveness = self._read_liveness(outage_grace).at(now, outage_grace, restarted=restarted)
+            outage = liveness.outage
+            span = (None, None) if outage is None else (outage.start, outage.end)
+            self._db.execute(_WRITE_LIVENESS, (liveness.alive_at, *span))
+        return liveness
+
+    def _liveness(self, outage_grace: Duration) -> Liveness:
+        with self._transaction():
+            return self._read_liveness(outage_grace)
+
+    def _read_liveness(self, outage_grace: Duration) -> Liveness:
+        row = self._db.execute(_READ_LIVENESS).fetchone()
+        if row is None:
+            return Liveness()
+        alive_at, start, end = row
+        return Liveness(alive_at, None if start is None else Outage(start, end, outage_grace))
+
+    def _history(self, name: Name) -> list[Ping]:
+        with self._transaction():
+            return [_ping_of_row(row) for row in self._db.execute(_READ_PINGS, (name,))]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._undo()  # What made the last transaction fail may have kept it from being undone, too.
+            self._db.execute("BEGIN")
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path} cannot be used at present: {in_words(error)}") from error
+        finally:
+            with suppress(sqlite3.Error):
+                self._undo()
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:  # SQLite has ended it by itself after some errors.
+            self._db.execute("ROLLBACK")
+
+
+def _row_of_record(name: Name, record: Record) -> _Row:
+    run = record.run
+    return (
+        name,
+        record.armed_at,
+        record.schedule,
+        int(record.paused),
+        record.removed_at,
+        record.answered,
+        record.last_seen,
+        record.last_success,
+        record.last_failure,
+        record.last_start,
+        record.successes,
+        record.failures,
+        record.starts,
+        record.logs,
+        record.pings,
+        record.consecutive_failures,
+        None if run is None else run.rid,
+        None if run is None else run.started_at,
+        record.awaiting_since,
+        record.last_duration,
+        record.last_lateness,
+        record.last_exit_status,
+    )
+
+
+def _record_of_row(row: _Row) -> tuple[Name, Record]:
+    name, armed_at, schedule, paused, removed_at, answered, *counts, rid, started_at, awaiting_since = row[:19]
+    last_seen, last_success, last_failure, last_start, successes, failures, starts, logs, pings, consecutive = counts
+    last_duration, last_lateness, last_exit_status = row[19:]
+    return Name(name), Record(
+        armed_at=armed_at,
+        schedule=schedule,
+        paused=bool(paused),
+        removed_at=removed_at,
+        answered=answered,
+        last_seen=last_seen,
+        last_success=last_success,
+        last_failure=last_failure,
+        last_start=last_start,
+        successes=successes,
+        failures=failures,
+        starts=starts,
+        logs=logs,
+        pings=pings,
+        consecutive_failures=consecutive,
+        run=None if started_at is None else Run(rid, started_at),
+        awaiting_since=awaiting_since,
+        last_duration=last_duration,
+        last_lateness=last_lateness,
+        last_exit_status=last_exit_status,
+    )
+
+
+def _row_of_ping(name: Name, number: int, ping: Ping) -> _Row:
+    return (
+        name,
+        number,
+        ping.at,
+        ping.signal.value,
+        ping.rid,
+        ping.exit_status,
+        int(ping.ignored),
+        _encodable(ping.method),
+        _encodable(ping.remote),
+        _encodable(ping.user_agent),
+        ping.body,
+    )
+
+
+def _ping_of_row(row: _Row) -> Ping:
+    _, at, signal, rid, exit_status, ignored, method, remote, user_agent, body = row
+    return Ping(
+        at=at,
+        signal=Signal(signal),
+        rid=None if rid is None else RunId(rid),
+        exit_status=exit_status,
+        ignored=bool(ignored),
+        method=method,
+        remote=remote,
+        user_agent=user_agent,
+        body=body,
+    )
+
+
+def _encodable(text: str) -> str:
+    """The text with whatever UTF-8 cannot express, such as a stray byte in a header, written as an escape."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def _open(path: Path) -> tuple[sqlite3.Connection, dict[Name, Record]]:
+    db = open_file(path)
+    try:
+        with refusing(path):
+            return db, dict(map(_record_of_row, db.execute(_READ_RECORDS)))
+    except BaseException:
+        db.close()
+        raise
