@@ -1,0 +1,190 @@
+"""What we watch now: pings in, surveys out, and our own liveness."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from exporter.heartbeat import (
+    OUTAGE_AFTER,
+    Expectation,
+    Heartbeat,
+    Liveness,
+    Name,
+    Observation,
+    Outage,
+    Ping,
+    Record,
+    Survey,
+    assess,
+    expect,
+)
+from exporter.roster import Roster
+from exporter.schedule import Moment, to_datetime
+from exporter.store import Arrival, Store, StoreError
+from exporter.store.batches import Batches
+
+WAITING_AT_MOST = 10_000
+"""Pings that may wait for the store at once: about a second's worth, and with all their bodies some 100 MB."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Observer(Protocol):
+    """Who is told how the store fares and when we were deaf."""
+
+    def commit_done(self, pings: int, seconds: float) -> None:
+        """A commit of that many pings took that long."""
+
+    def store_up(self, up: bool) -> None:
+        """The store took, or did not take, what it was just given."""
+
+    def outage_noted(self, outage: Outage | None) -> None:
+        """The last outage is now this one."""
+
+
+class _Kept(NamedTuple):
+    """An expectation, and what it was made from: it holds for as long as these are the same objects."""
+
+    heartbeat: Heartbeat
+    record: Record
+    expected: Expectation
+
+
+class Monitor:
+    """Watches the heartbeats of one roster at a time over one store.
+
+    Records are changed only through the store and taken over only once they are durable, so nothing that a survey
+    shows is lost by a crash.
+    """
+
+    def __init__(self, store: Store, observer: Observer, roster: Roster) -> None:
+        self._store = store
+        self._observer = observer
+        self._roster = roster
+        self._records: dict[Name, Record] = {}
+        self._kept: dict[Name, _Kept] = {}
+        self._liveness = Liveness()
+        self._trouble: str | None = None
+        self._batches = Batches(self._commit, limit=WAITING_AT_MOST)
+        # What the store returns is taken over in the order in which it was done.
+        self._writing = asyncio.Lock()
+
+    @property
+    def roster(self) -> Roster:
+        """The heartbeats that are watched now, and what opens them."""
+        return self._roster
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the store takes nothing at present; None while it works."""
+        return self._trouble
+
+    async def adopt(self, roster: Roster, now: Moment) -> None:
+        """Watch the heartbeats of this roster from ``now`` on. Raises StoreError, and then nothing has changed."""
+        async with self._writing:
+            try:
+                liveness = await self._store.liveness(roster.config.outage_grace)
+                records = await self._store.adopt(roster.config.heartbeats, now)
+            except StoreError as error:
+                self._fail(error)
+                raise
+            self._records = dict(records)
+            self._roster = roster
+            self._note_liveness(liveness)
+
+    async def record(self, heartbeat: Heartbeat, ping: Ping) -> None:
+        """Take a ping; returns once it is durable. Raises StoreError when it was not taken."""
+        await self._batches.add(Arrival(heartbeat, ping))
+
+    async def _commit(self, arrivals: Sequence[Arrival]) -> None:
+        async with self._writing:
+            started = time.perf_counter()
+            try:
+                records = await self._store.commit(arrivals, self._roster.config.history)
+            except StoreError as error:
+                self._fail(error)
+                raise
+            self._observer.commit_done(len(arrivals), time.perf_counter() - started)
+            for name, record in records.items():
+                if name in self._records:  # else it has left the configuration meanwhile
+                    self._records[name] = record
+        self._recover()
+
+    async def beat(self, now: Moment, *, restarted: bool = False) -> None:
+        """Note that we listen at ``now``. Raises StoreError."""
+        async with self._writing:
+            try:
+                liveness = await self._store.beat(now, self._roster.config.outage_grace, restarted=restarted)
+            except StoreError as error:
+                self._fail(error)
+                raise
+            known = self._liveness.outage
+            self._note_liveness(liveness)
+        self._recover()
+        if liveness.outage is not None and liveness.outage != known:
+            log.warning(
+                "outage: no ping could be heard",
+                start=to_datetime(liveness.outage.start).isoformat(),
+                end=to_datetime(liveness.outage.end).isoformat(),
+                seconds=(liveness.outage.end - liveness.outage.start) / 1000,
+            )
+
+    async def survey(self, now: Moment) -> Survey:
+        """Every heartbeat as it stands at ``now``. Raises StoreError while the store is down.
+
+        A deadline that is shown as passed is never inside a later outage: we are noted as alive before it is shown.
+        """
+        if self._trouble is not None:
+            raise StoreError(self._trouble)
+        if now - (self._liveness.alive_at or now) > OUTAGE_AFTER:
+            await self.beat(now)
+        survey = await self._assess_all(now)
+        passed = max((o.assessment.deadline or 0 for o in survey.observations if o.assessment.overdue), default=0)
+        if passed > (self._liveness.alive_at or 0):
+            await self.beat(now)
+            if self._liveness.outage != survey.outage:
+                survey = await self._assess_all(now)
+        return survey
+
+    async def _assess_all(self, now: Moment) -> Survey:
+        watched = [(heartbeat, self._records[heartbeat.name]) for heartbeat in self._roster.config.heartbeats]
+        outage = self._liveness.outage
+        observations = await asyncio.to_thread(self._observe, watched, now, outage)
+        return Survey(now, observations, outage)
+
+    def _observe(
+        self, watched: Iterable[tuple[Heartbeat, Record]], now: Moment, outage: Outage | None
+    ) -> list[Observation]:
+        kept: dict[Name, _Kept] = {}
+        observations = []
+        for heartbeat, record in watched:
+            found = self._kept.get(heartbeat.name)
+            if found is None or found.record is not record or found.heartbeat is not heartbeat:
+                found = _Kept(heartbeat, record, expect(heartbeat, record))
+            kept[heartbeat.name] = found
+            observations.append(Observation(heartbeat, record, assess(heartbeat, record, now, outage, found.expected)))
+        self._kept = kept
+        return observations
+
+    async def close(self) -> None:
+        """Settle what was given to us. The store stays open."""
+        await self._batches.drain()
+
+    def _note_liveness(self, liveness: Liveness) -> None:
+        self._liveness = liveness
+        self._observer.outage_noted(liveness.outage)
+
+    def _fail(self, error: StoreError) -> None:
+        if self._trouble is None:
+            log.error("store down: pings are refused", reason=str(error))
+        self._trouble = str(error)
+        self._observer.store_up(False)
+
+    def _recover(self) -> None:
+        if self._trouble is not None:
+            log.info("store up: pings are taken again")
+        self._trouble = None
+        self._observer.store_up(True)

@@ -1,0 +1,110 @@
+"""Who may ping what: the secrets in ping URLs, and the heartbeats that they open."""
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporter.config import Config, PingKey
+from exporter.heartbeat import Heartbeat, Name, Token
+
+SHORTEST_SECRET = 16
+_TOKEN_BYTES = 16
+
+
+class SecretError(Exception):
+    """The file with the secret from which tokens are derived cannot be used; the message says why."""
+
+
+class AlikeTokensError(Exception):
+    """Two heartbeats would answer to one URL; the message names them."""
+
+
+def read_secret(path: Path) -> bytes:
+    """The secret in a file, trailing white space left off. Raises SecretError."""
+    try:
+        secret = path.read_bytes().rstrip()
+    except OSError as error:
+        raise SecretError(f"the ping secret in {path} cannot be read: {error.strerror}") from None
+    if len(secret) < SHORTEST_SECRET:
+        raise SecretError(f"the ping secret in {path} is too short: at least {SHORTEST_SECRET} bytes are needed")
+    return secret
+
+
+def ensure_secret(path: Path) -> bytes:
+    """The secret in a file, which is made first if it is not there: random, readable by its owner only.
+
+    It appears whole or not at all, and of several processes that make it at once only one does. Raises SecretError.
+    """
+    if path.exists():
+        return read_secret(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-") as fresh:  # mode 0600
+            fresh.write(secrets.token_urlsafe(32).encode() + b"\n")
+            fresh.flush()
+            os.fsync(fresh.fileno())
+            os.link(fresh.name, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        pass  # Somebody else was faster, and theirs counts.
+    except OSError as error:
+        raise SecretError(f"the ping secret cannot be written to {path}: {error.strerror}") from None
+    return read_secret(path)
+
+
+def derive_token(secret: bytes, name: Name, version: int) -> Token:
+    """A heartbeat's token: unguessable without the secret, and another one for each version."""
+    digest = hmac.digest(secret, f"{name}:{version}".encode(), "sha256")
+    return Token(base64.b32encode(digest[:_TOKEN_BYTES]).decode().rstrip("=").lower())
+
+
+class Roster:
+    """The heartbeats of one configuration with all that opens them; never changes."""
+
+    def __init__(self, config: Config, secret: bytes) -> None:
+        """Raises AlikeTokensError."""
+        self.config = config
+        self._secret = secret
+        self._by_name = {heartbeat.name: heartbeat for heartbeat in config.heartbeats}
+        # Looked up by a digest under a key that nobody knows, so that the time a look-up takes says nothing about how
+        # much of a guess was right.
+        self._digest_key = secrets.token_bytes(32)
+        self._by_token: dict[bytes, Heartbeat] = {}
+        for heartbeat, token in self.tokens():
+            other = self._by_token.setdefault(self._digest(token), heartbeat)
+            if other is not heartbeat:
+                raise AlikeTokensError(f"the heartbeats {other.name} and {heartbeat.name} have the same token")
+        self._keys = {self._digest(key.secret): key for key in config.keys}
+
+    def tokens(self) -> Iterator[tuple[Heartbeat, Token]]:
+        """Each heartbeat with its token, in the order of the configuration."""
+        for heartbeat in self.config.heartbeats:
+            yield heartbeat, self.token_of(heartbeat)
+
+    def token_of(self, heartbeat: Heartbeat) -> Token:
+        """The token that a heartbeat answers to: its own, or the derived one."""
+        return heartbeat.token or derive_token(self._secret, heartbeat.name, heartbeat.token_version)
+
+    def with_token(self, token: str) -> Heartbeat | None:
+        """The heartbeat that a token opens."""
+        return self._by_token.get(self._digest(token))
+
+    def key(self, secret: str) -> PingKey | None:
+        """The shared key that a secret is."""
+        return self._keys.get(self._digest(secret))
+
+    def named(self, name: str) -> Heartbeat | None:
+        """The heartbeat of a name."""
+        return self._by_name.get(Name(name))
+
+    def _digest(self, secret: str) -> bytes:
+        return hashlib.blake2b(secret.encode(errors="replace"), key=self._digest_key, digest_size=16).digest()
