@@ -1,0 +1,1 @@
+"""The HTTP surface: pings, the page of metrics, probes and the page for people."""

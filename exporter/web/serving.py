@@ -1,0 +1,74 @@
+"""What every request has in common: measured, logged without its path, answered with the right refusal."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import structlog
+from aiohttp import hdrs, web
+
+from exporter.metrics.telemetry import Telemetry
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One thing that is served: its path, the methods it takes, and the name it has in metrics and logs."""
+
+    path: str
+    """As aiohttp's router takes it."""
+    name: str
+    handler: Handler
+    methods: frozenset[str] | None = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+    """None: the handler answers to every method itself."""
+
+
+def add_endpoints(app: web.Application, telemetry: Telemetry, endpoints: list[Endpoint]) -> None:
+    """Serve these, and 404 for all else."""
+    for endpoint in [*endpoints, Endpoint("/{rest:.*}", "none", _not_found, methods=None)]:
+        app.router.add_route(hdrs.METH_ANY, endpoint.path, _measured(endpoint, telemetry))
+
+
+def text(status: int, message: str) -> web.Response:
+    """A plain answer of one or more lines."""
+    return web.Response(status=status, text=f"{message}\n")
+
+
+async def _not_found(_: web.Request) -> web.Response:
+    return text(404, "not found")
+
+
+def _measured(endpoint: Endpoint, telemetry: Telemetry) -> Handler:
+    async def serve(request: web.Request) -> web.Response:
+        started = time.perf_counter()
+        code = 500
+        try:
+            if endpoint.methods is not None and request.method not in endpoint.methods:
+                answer = text(405, "method not allowed")
+                answer.headers[hdrs.ALLOW] = ", ".join(sorted(endpoint.methods))
+            else:
+                answer = await endpoint.handler(request)
+            code = answer.status
+        except asyncio.CancelledError:
+            code = 499  # the client went away; the number that nginx made customary
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            telemetry.request_served(endpoint.name, request.method, code, seconds)
+            # Never the path: it may hold a token, even where it is mistyped.
+            log.debug(
+                "request",
+                handler=endpoint.name,
+                method=request.method,
+                status=code,
+                seconds=round(seconds, 6),
+                remote=request.remote,
+            )
+        return answer
+
+    return serve
