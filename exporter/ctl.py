@@ -1,0 +1,72 @@
+"""`heartbeatctl`: the tool for people and for jobs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from exporter.check import check_config
+from exporter.config import ConfigError, load
+from exporter.flags import (
+    Parser,
+    add_addresses,
+    add_config_file,
+    add_storage,
+    add_version,
+    external_url,
+    secret_path,
+)
+from exporter.roster import AlikeTokensError, Roster, SecretError, read_secret
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The subcommands and their flags."""
+    parser = Parser(prog="heartbeatctl", description="The heartbeat exporter's tool for people and for jobs.")
+    add_version(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    check = commands.add_parser("check-config", help="validate a configuration, print its warnings and errors")
+    add_config_file(check)
+    check.set_defaults(run=lambda options: check_config(options.config_file))
+    urls = commands.add_parser("urls", help="print every heartbeat's name and ping URL, or the URL of one")
+    urls.add_argument("name", nargs="?", metavar="NAME", help="the heartbeat whose URL is printed (default: all)")
+    add_config_file(urls)
+    add_storage(urls)
+    add_addresses(urls)
+    urls.set_defaults(run=_urls)
+    return parser
+
+
+def _urls(options: argparse.Namespace) -> int:
+    try:
+        config = load(options.config_file)
+        roster = Roster(config, read_secret(secret_path(options.storage, options.secret_file)))
+    except (ConfigError, AlikeTokensError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except SecretError as error:
+        print(f"{error}\n(it is made when the exporter first starts; see --ping.secret-file)", file=sys.stderr)
+        return 1
+    base = external_url(options.external_url, options.web_listen, options.ping_listen)
+    if options.name is None:
+        for each, token in roster.tokens():
+            print(f"{each.name}\t{base}/heartbeat/{token}")
+        return 0
+    heartbeat = roster.named(options.name)
+    if heartbeat is None:
+        close = get_close_matches(options.name, [h.name for h in config.heartbeats], n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        print(f'{options.config_file} has no heartbeat "{options.name}"{hint}', file=sys.stderr)
+        return 1
+    print(f"{base}/heartbeat/{roster.token_of(heartbeat)}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns its exit code: 0 good, 1 the answer is no, 2 usage."""
+    options = build_parser().parse_args(arguments)
+    code: int = options.run(options)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""The only place where things are put together: started, reloaded and stopped in order."""
+
+import asyncio
+import os
+import platform
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+
+from exporter import __version__
+from exporter.config import Config, ConfigError, load
+from exporter.flags import REVISION_VARIABLE, ListenAddress, secret_path
+from exporter.heartbeat import BEAT_EVERY
+from exporter.metrics.page import Page
+from exporter.metrics.telemetry import Telemetry
+from exporter.monitor import Monitor
+from exporter.roster import AlikeTokensError, Roster, SecretError, ensure_secret, read_secret
+from exporter.schedule import Moment
+from exporter.store import StoreError
+from exporter.store.sqlite import SqliteStore
+from exporter.web.app import Service
+from exporter.web.operations import Operations, ReloadError
+from exporter.web.pings import Pings
+from exporter.web.scrape import Scrape
+from exporter.web.serving import Endpoint
+from exporter.web.status import StatusPage
+
+BEAT_SECONDS = BEAT_EVERY / 1000
+RETRY_SECONDS = 1.0
+"""How soon a store that failed is tried again."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class StartError(Exception):
+    """The exporter cannot start; the message has a line for each reason."""
+
+
+def wall_clock() -> Moment:
+    """The time now."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line decides; a change needs a restart."""
+
+    config_file: Path
+    storage: Path
+    secret_file: Path | None
+    """None: the one beside the database, which is made if it is not there."""
+    web_listen: tuple[ListenAddress, ...]
+    ping_listen: tuple[ListenAddress, ...]
+    telemetry_path: str
+    enable_lifecycle: bool
+
+
+class Exporter:
+    """A running exporter; made and ended by `running`."""
+
+    def __init__(
+        self, settings: Settings, clock: Callable[[], Moment], telemetry: Telemetry, monitor: Monitor, secret: bytes
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._telemetry = telemetry
+        self._monitor = monitor
+        self._secret = secret
+        self._services: list[Service] = []
+        self._reloading = asyncio.Lock()
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, as host:port."""
+        return [str(address) for service in self._services for address in service.addresses]
+
+    async def listen(self) -> None:
+        """Begin to serve. Raises StartError or StoreError."""
+        settings, monitor, clock = self._settings, self._monitor, self._clock
+        pings = Pings(monitor, self._telemetry, clock).endpoints()
+        status = StatusPage(monitor, clock, telemetry_path=settings.telemetry_path, version=__version__)
+        rest = [
+            *Scrape(monitor, Page(self._telemetry.registry), clock).endpoints(settings.telemetry_path),
+            *Operations(monitor, self.reload if settings.enable_lifecycle else None).endpoints(),
+            *status.endpoints(),
+        ]
+        # The outage ends when pings are accepted again: now, as near as can be.
+        await monitor.beat(clock(), restarted=True)
+        if settings.ping_listen:
+            await self._serve(settings.ping_listen, pings)
+            await self._serve(settings.web_listen, rest)
+        else:
+            await self._serve(settings.web_listen, pings + rest)
+
+    async def _serve(self, addresses: Iterable[ListenAddress], endpoints: list[Endpoint]) -> None:
+        service = await Service.make(self._telemetry, endpoints)
+        self._services.append(service)
+        for address in addresses:
+            try:
+                await service.listen(address)
+            except OSError as error:
+                raise StartError(f"cannot listen on {address}: {error.strerror}") from None
+
+    async def reload(self) -> None:
+        """Read the configuration again and take it over. Raises ReloadError, and then nothing has changed."""
+        async with self._reloading:
+            try:
+                config = await asyncio.to_thread(load, self._settings.config_file)
+                roster = await asyncio.to_thread(Roster, config, self._secret)
+                await self._monitor.adopt(roster, self._clock())
+            except (ConfigError, AlikeTokensError, StoreError) as error:
+                self._telemetry.config_loaded(False, self._clock())
+                for problem in str(error).splitlines():
+                    log.error("reload refused, the old configuration stays", problem=problem)
+                raise ReloadError(str(error)) from None
+            self._telemetry.config_loaded(True, self._clock())
+        _log_warnings(config)
+        log.info("reloaded", config=str(self._settings.config_file), heartbeats=len(config.heartbeats))
+
+    async def reload_whenever(self, asked: asyncio.Event) -> NoReturn:
+        """Reload again and again, each time when the event is set."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            with suppress(ReloadError):  # logged where it was raised
+                await self.reload()
+
+    async def keep_beating(self) -> NoReturn:
+        """Note again and again that we listen."""
+        pause = BEAT_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await self._monitor.beat(self._clock())
+                pause = BEAT_SECONDS
+            except StoreError:  # logged by the monitor
+                pause = RETRY_SECONDS
+
+    async def stop(self) -> None:
+        """Stop accepting, answer what was received, and settle all of it in the store."""
+        await asyncio.gather(*(service.stop() for service in self._services))
+        await self._monitor.close()
+        with suppress(StoreError):  # logged by the monitor
+            await self._monitor.beat(self._clock())
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Callable[[], Moment] = wall_clock) -> AsyncIterator[Exporter]:
+    """An exporter that serves, and that is stopped in order when the block is left. Raises StartError."""
+    telemetry = Telemetry(version=__version__, revision=os.environ.get(REVISION_VARIABLE, ""))
+    async with AsyncExitStack() as stack:
+        try:
+            config = await asyncio.to_thread(load, settings.config_file)
+            secret = _secret(settings)
+            roster = await asyncio.to_thread(Roster, config, secret)
+            store = await SqliteStore.open(settings.storage)
+            stack.push_async_callback(store.close)
+            monitor = Monitor(store, telemetry, roster)
+            await monitor.adopt(roster, clock())
+            telemetry.config_loaded(True, clock())
+            exporter = Exporter(settings, clock, telemetry, monitor, secret)
+            stack.push_async_callback(exporter.stop)
+            await exporter.listen()
+        except (ConfigError, SecretError, AlikeTokensError, StoreError) as error:
+            raise StartError(str(error)) from None
+        _log_warnings(config)
+        log.info(
+            "started",
+            version=__version__,
+            python=platform.python_version(),
+            listening=" ".join(exporter.addresses),
+            config=str(settings.config_file),
+            storage=str(settings.storage),
+            heartbeats=len(config.heartbeats),
+        )
+        yield exporter
+
+
+def _secret(settings: Settings) -> bytes:
+    path = secret_path(settings.storage, settings.secret_file)
+    if settings.secret_file is not None:
+        return read_secret(path)
+    if settings.storage.exists() and not path.exists():
+        log.warning(
+            "the ping secret was lost, and a new one is made: every derived ping URL is another", path=str(path)
+        )
+    return ensure_secret(path)
+
+
+def _log_warnings(config: Config) -> None:
+    for problem in config.warnings:
+        log.warning("configuration", problem=str(problem))
+
+
+async def serve(settings: Settings) -> None:
+    """Run an exporter until SIGTERM or SIGINT; SIGHUP reloads it. Raises StartError."""
+    loop = asyncio.get_running_loop()
+    stopped, hung_up = asyncio.Event(), asyncio.Event()
+    # From the first, since a signal without a handler would end the process while it still starts.
+    for number, event in ((signal.SIGTERM, stopped), (signal.SIGINT, stopped), (signal.SIGHUP, hung_up)):
+        loop.add_signal_handler(number, event.set)
+    async with running(settings) as exporter:
+        tasks = {
+            loop.create_task(work)
+            for work in (exporter.keep_beating(), exporter.reload_whenever(hung_up), stopped.wait())
+        }
+        done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        log.debug("stopping")
+        for task in others:
+            task.cancel()
+        for task in done:
+            task.result()  # Only a bug ends the other two, and must not go unnoticed.
+    log.info("stopped")

@@ -1,0 +1,109 @@
+"""The two commands as a person calls them."""
+
+import platform
+from pathlib import Path
+
+import pytest
+
+from exporter import __version__, cli, ctl
+from exporter.heartbeat import Name
+from exporter.roster import derive_token, ensure_secret
+
+CONFIG = "heartbeats: [{name: backup, interval: 1h}, {name: own, interval: 1h, token: own-token-0123456789}]"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a configuration in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HEARTBEAT_STORAGE_URL", raising=False)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+@pytest.fixture
+def token(here: Path) -> str:
+    """The derived token of the heartbeat backup."""
+    return derive_token(ensure_secret(here / "data" / "ping-secret"), Name("backup"), 1)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("check", [lambda: cli.main(["--config.check"]), lambda: ctl.main(["check-config"])])
+class TestCheckConfig:
+    def test_a_good_file_is_called_good(self, check, capsys) -> None:  # type: ignore[no-untyped-def] # fixtures
+        assert check() == 0
+        assert capsys.readouterr() == ("config.yaml: good, 2 heartbeats\n", "")
+
+    def test_warnings_are_printed_and_leave_the_file_good(self, here, check, capsys) -> None:  # type: ignore[no-untyped-def] # fixtures
+        (here / "config.yaml").write_text("heartbeats: [{name: backup, interval: 1h, grace: 0s}]")
+        assert check() == 0
+        out, err = capsys.readouterr()
+        assert out == "config.yaml: good, 1 heartbeat\n"
+        assert err.startswith("config.yaml:1: heartbeats.backup.grace: ")
+        assert err.endswith(" (warning)\n")
+
+    def test_every_error_of_a_bad_file_is_printed(self, here, check, capsys) -> None:  # type: ignore[no-untyped-def] # fixtures
+        (here / "config.yaml").write_text("heartbeats:\n- {name: backup, interval: soon}\n- {name: 7}\n")
+        assert check() == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.splitlines()[0].startswith("config.yaml:2: heartbeats.backup.interval: ")
+        assert any(line.startswith("config.yaml:3: ") for line in err.splitlines())
+        assert err.splitlines()[-1].endswith(" errors")
+
+
+def test_urls_prints_every_heartbeat_with_its_url(token: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ctl.main(["urls"]) == 0
+    assert capsys.readouterr().out == (
+        f"backup\thttp://localhost:10090/heartbeat/{token}\n"
+        "own\thttp://localhost:10090/heartbeat/own-token-0123456789\n"
+    )
+
+
+def test_urls_prints_the_url_of_one(token: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ctl.main(["urls", "backup", "--web.external-url=https://hb.example.org/"]) == 0
+    assert capsys.readouterr().out == f"https://hb.example.org/heartbeat/{token}\n"
+
+
+@pytest.mark.usefixtures("token")
+def test_urls_of_a_heartbeat_that_is_not_there_names_the_likeliest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ctl.main(["urls", "bakcup"]) == 1
+    assert capsys.readouterr().err == 'config.yaml has no heartbeat "bakcup"; did you mean backup?\n'
+
+
+@pytest.mark.usefixtures("here")
+def test_urls_before_the_first_start_says_where_the_secret_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ctl.main(["urls"]) == 1
+    err = capsys.readouterr().err
+    assert "data/ping-secret cannot be read: No such file or directory" in err
+    assert "made when the exporter first starts" in err
+
+
+def test_urls_of_a_bad_file_prints_its_errors(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "config.yaml").write_text("heartbeats: [{name: backup}]")
+    assert ctl.main(["urls"]) == 1
+    assert capsys.readouterr().err.startswith("config.yaml:1: heartbeats.backup")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_server_that_cannot_start_says_why_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--config.file=missing.yaml"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("heartbeat-exporter: cannot start:\nmissing.yaml: cannot be read: ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["urls", "--nonsense"], ["urls", "--config=x"]])
+def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        ctl.main(arguments)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(("main", "name"), [(cli.main, "heartbeat-exporter"), (ctl.main, "heartbeatctl")])
+def test_the_version_is_printed_as_other_exporters_print_theirs(main, name, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def] # fixtures
+    monkeypatch.setenv("HEARTBEAT_EXPORTER_REVISION", "abc123")
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    python = platform.python_version()
+    assert capsys.readouterr().out == f"{name}, version {__version__} (revision: abc123, python: {python})\n"

@@ -1,0 +1,111 @@
+import argparse
+from pathlib import Path
+
+import pytest
+
+from exporter.cli import build_parser
+from exporter.flags import ListenAddress, external_url, listen_address, secret_path, storage_path, web_path, web_url
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (":10090", ListenAddress(None, 10090)),
+        ("127.0.0.1:0", ListenAddress("127.0.0.1", 0)),
+        ("localhost:80", ListenAddress("localhost", 80)),
+        ("[::1]:10090", ListenAddress("::1", 10090)),
+        ("[::]:10090", ListenAddress("::", 10090)),
+    ],
+)
+def test_a_listen_address_is_host_and_port(text: str, address: ListenAddress) -> None:
+    assert listen_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize("text", ["", "10090", "localhost", "::1:10090", "host:port", "host:65536", "host:-1", "h:١"])
+def test_what_is_no_listen_address_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is not an address \(examples: :10090"):
+        listen_address(text)
+
+
+def test_a_storage_url_names_a_file_relative_or_absolute() -> None:
+    assert storage_path("sqlite:///data/heartbeats.db") == Path("data/heartbeats.db")
+    assert storage_path("sqlite:////var/lib/heartbeats.db") == Path("/var/lib/heartbeats.db")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "data/heartbeats.db",
+        "postgresql://user:hunter2@db/heartbeats",
+        "sqlite://data.db",
+        "sqlite:///",
+        "sqlite://",
+        "sqlite:///data/",
+        "sqlite:///:memory:",
+    ],
+)
+def test_another_storage_url_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        storage_path(url)
+    assert "example: sqlite:///data/heartbeats.db" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["hb.example.org", "ftp://hb.example.org", "https://", "https://h/?a", "https://[h"])
+def test_an_external_url_is_http_or_https(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not an http or https URL"):
+        web_url(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["metrics", "/", "", "/a b", "/{x}", "/-/metrics", "/ping/x", "/heartbeat/x", "/api/x"]
+)
+def test_a_telemetry_path_is_a_path_that_is_free(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        web_path(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "web", "ping", "base"),
+    [
+        ("https://hb.example.org/x", [":1"], [":2"], "https://hb.example.org/x"),
+        (None, None, None, "http://localhost:10090"),
+        (None, [":8080"], None, "http://localhost:8080"),
+        (None, ["0.0.0.0:8080"], None, "http://localhost:8080"),
+        (None, ["192.0.2.1:8080"], None, "http://192.0.2.1:8080"),
+        (None, ["[2001:db8::1]:8080"], None, "http://[2001:db8::1]:8080"),
+        (None, [":8080"], ["192.0.2.1:9090", ":9091"], "http://192.0.2.1:9090"),
+    ],
+)
+def test_jobs_reach_us_where_pings_are_served(
+    given: str | None, web: list[str] | None, ping: list[str] | None, base: str
+) -> None:
+    def addresses(texts: list[str] | None) -> list[ListenAddress] | None:
+        return None if texts is None else [listen_address(text) for text in texts]
+
+    assert external_url(given, addresses(web), addresses(ping)) == base
+
+
+def test_the_secret_is_beside_the_database_unless_a_file_is_given() -> None:
+    assert secret_path(Path("data/heartbeats.db"), None) == Path("data/ping-secret")
+    assert secret_path(Path("data/heartbeats.db"), Path("/run/secret")) == Path("/run/secret")
+
+
+def test_the_storage_url_comes_from_the_environment_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARTBEAT_STORAGE_URL", "sqlite:///from-environment.db")
+    assert build_parser().parse_args([]).storage == Path("from-environment.db")
+    assert build_parser().parse_args(["--storage.url=sqlite:///given.db"]).storage == Path("given.db")
+
+
+def test_a_storage_url_of_the_environment_does_not_show_in_the_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARTBEAT_STORAGE_URL", "sqlite:///hunter2.db")
+    assert "hunter2" not in build_parser().format_help()
+
+
+def test_abbreviated_flags_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args(["--config=x"])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: --config=x" in capsys.readouterr().err
