@@ -6,7 +6,7 @@ from aiohttp import web
 
 from exporter.flags import ListenAddress
 from exporter.metrics.telemetry import Telemetry
-from exporter.web.connections import IDLE_SECONDS, PatientServer
+from exporter.web.connections import IDLE_SECONDS, LINGER_SECONDS, PatientServer
 from exporter.web.serving import Endpoint, add_endpoints
 
 BACKLOG = 1024
@@ -38,6 +38,7 @@ class Service:
             access_log=None,  # It would show paths, and with them tokens; see exporter.web.serving.
             auto_decompress=False,  # A ping's body is kept byte for byte; a broken encoding is no reason to lose it.
             keepalive_timeout=IDLE_SECONDS,
+            lingering_time=LINGER_SECONDS,
         )
         runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()

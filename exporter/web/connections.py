@@ -17,6 +17,10 @@ HEAD_SECONDS = 10.0
 IDLE_SECONDS = 75.0
 """How long a connection may stay open between requests; longer than proxies and clients keep theirs."""
 
+LINGER_SECONDS = 2.0
+"""How long what is left of a body is still taken in once a request is answered without it: closed at once, the
+connection would be reset, and the answer could be lost on its way."""
+
 
 class Connection(web.RequestHandler):
     """One client's connection; closed when a request's head does not arrive in time."""

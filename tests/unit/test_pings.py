@@ -10,6 +10,10 @@ import aiohttp
 import pytest
 from running import LOOPBACK, Running, exporter_in, until
 
+from exporter.server import wall_clock
+from exporter.web.app import Service
+from exporter.web.pings import Pings
+
 OWN_TOKEN = "0123456789abcdef-own"
 KEY = "shared-key-0123456789"
 CONFIG = f"""
@@ -217,13 +221,11 @@ async def test_what_is_kept_of_a_ping_tells_people_where_it_came_from(server: Ru
     assert (ping.method, ping.remote, ping.user_agent, ping.exit_status) == ("POST", "127.0.0.1", "job/1", 3)
 
 
-async def raw(server: Running, *parts: bytes) -> bytes:
-    """Send bytes, each part in its own segment, and return all that comes back until the connection is closed."""
-    reader, writer = await asyncio.open_connection(*server.exporter.addresses[0].split(":"))
+async def exchange(address: str, request: bytes) -> bytes:
+    """Send bytes, and return all that comes back until the connection is closed."""
+    reader, writer = await asyncio.open_connection(*address.split(":"))
     try:
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
+        writer.write(request)
         async with asyncio.timeout(10):
             return await reader.read()
     finally:
@@ -232,7 +234,7 @@ async def raw(server: Running, *parts: bytes) -> bytes:
 
 async def test_a_user_agent_that_is_no_text_does_not_lose_the_ping(server: Running) -> None:
     request = f"GET /ping/{OWN_TOKEN} HTTP/1.0\r\nUser-Agent: \xff\xfe\r\n\r\n".encode("latin-1")
-    assert b"\r\n\r\nOK" in await raw(server, request)
+    assert b"\r\n\r\nOK" in await exchange(server.exporter.addresses[0], request)
     assert await count(server, "own", "success") == 1
 
 
@@ -244,6 +246,27 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_counted(ser
     writer.close()
     await until(lambda: server.sample('heartbeat_exporter_pings_rejected_total{reason="timeout"}'))
     assert await count(server, "own", "success") == 0
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_answered_408_and_not_counted(server: Running) -> None:
+    exporter = server.exporter
+    impatient = Pings(exporter._monitor, exporter._telemetry, wall_clock, body_seconds=0.05)
+    service = await Service.make(exporter._telemetry, impatient.endpoints())
+    await service.listen(LOOPBACK)
+    head = f"POST /ping/{OWN_TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf".encode()
+    answered = await exchange(str(service.addresses[0]), head)
+    await service.stop()
+    assert answered.startswith(b"HTTP/1.1 408 ")
+    assert b"Connection: close" in answered
+    assert answered.endswith(b"the request did not arrive in time")
+    assert await server.sample('heartbeat_exporter_pings_rejected_total{reason="timeout"}') == 1
+    assert await count(server, "own", "success") == 0
+
+
+async def test_other_parameters_than_the_rid_mean_nothing(server: Running) -> None:
+    async with server.client.get(f"/ping/{OWN_TOKEN}?source=cron") as answer:
+        assert answer.status == 200
+    assert await count(server, "own", "success") == 1
 
 
 async def test_pings_at_once_are_all_counted(server: Running) -> None:
