@@ -15,6 +15,9 @@ PARSERS: dict[Format, Callable[[str], Iterable[Metric]]] = {
     Format.OPENMETRICS: openmetrics.text_string_to_metric_families,
 }
 
+SERIES_FOR_PROMTOOL = 1_000
+"""Of each family. What it looks at is the same for all of them, and 2.53 takes minutes for ten thousand."""
+
 
 def check_page(text: str, content_type: str) -> dict[str, Metric]:
     """The families of a page, by name (a counter's without ``_total``), once nobody finds anything wrong with it.
@@ -59,9 +62,19 @@ def _check_samples(family: Metric) -> None:
     assert all(sample.timestamp is None for sample in family.samples), f"{family.name} carries timestamps"
 
 
+def _abridged(text: str) -> str:
+    """The page with the first series of each family only."""
+    kept, series = [], 0
+    for line in text.split("\n"):
+        series = 0 if line.startswith("#") else series + 1
+        if series <= SERIES_FOR_PROMTOOL:
+            kept.append(line)
+    return "\n".join(kept)
+
+
 def _check_with_promtool(text: str) -> None:
     checked = subprocess.run(
-        [promtool(), "check", "metrics"], input=text.encode(), capture_output=True, timeout=60, check=False
+        [promtool(), "check", "metrics"], input=_abridged(text).encode(), capture_output=True, timeout=60, check=False
     )
     complaints = (checked.stdout + checked.stderr).decode()
     assert (checked.returncode, complaints) == (0, ""), f"promtool check metrics: {complaints}"

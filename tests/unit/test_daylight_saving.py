@@ -134,7 +134,7 @@ CHANGES = [
     (HALF_HOUR, "2026-10-03T15:30+00:00"),
     (QUARTER_TO, "2026-04-04T14:00+00:00"),
     (QUARTER_TO, "2026-09-26T14:00+00:00"),
-    ("America/Havana", "2026-11-01T05:00+00:00"),  # at midnight
+    ("America/Havana", "2025-11-02T05:00+00:00"),  # at midnight
     ("Antarctica/Troll", "2026-10-25T01:00+00:00"),  # by two hours
 ]
 
