@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.heartbeat import NEVER, Status, Survey
 from exporter.monitor import Monitor
-from exporter.schedule import Moment, format_duration, to_datetime
+from exporter.schedule import Moment, to_datetime
 from exporter.store import StoreError
 from exporter.web.serving import Endpoint
 
@@ -37,7 +37,7 @@ class StatusPage:
         environment = Environment(
             loader=PackageLoader("exporter.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
-        environment.filters |= {"moment": format_moment, "duration": format_duration}
+        environment.filters["moment"] = format_moment
         environment.globals |= {"telemetry_path": telemetry_path, "version": version}
         self._template = environment.get_template("status.html")
 
