@@ -17,7 +17,7 @@ from typing import Any, TypeVar, TypeVarTuple
 from exporter.heartbeat import Heartbeat, Liveness, Name, Outage, Ping, Record, Run, RunId, Signal
 from exporter.schedule import Duration, Moment
 from exporter.store import KEEP_REMOVED, Arrival, StoreError
-from exporter.store.sqlite_file import in_words, open_file, refusing
+from exporter.store.sqlite_file import Presence, in_words, open_file, refusing
 
 _RECORD = (
     "name, armed_at, schedule, paused, removed_at, answered, last_seen, last_success, last_failure, last_start,"
@@ -60,6 +60,7 @@ class SqliteStore:
         self._thread = thread
         self._db = db
         self._records = records
+        self._presence = Presence(path)
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteStore":
@@ -163,6 +164,8 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        if (file := self._presence.missing()) is not None:
+            raise StoreError(f"{file} was deleted or replaced while it was in use; restart the exporter to begin anew")
         try:
             self._undo()  # What made the last transaction fail may have kept it from being undone, too.
             self._db.execute("BEGIN")

@@ -79,6 +79,34 @@ def open_file(path: Path) -> sqlite3.Connection:
         return db
 
 
+class Presence:
+    """Tells whether an open database still is the one that its path names.
+
+    SQLite would go on writing to a file that was deleted, and all that is acknowledged from then on would be gone when
+    it is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """``path``: of a database that was just opened."""
+        self._path = path
+        self._files: dict[Path, tuple[int, int]] = {}
+        self.missing()
+
+    def missing(self) -> Path | None:
+        """The file of the database that was deleted or replaced, if one was."""
+        for file in (self._path, Path(f"{self._path}-wal")):
+            try:
+                found = file.stat()
+            except OSError:
+                if file in self._files:
+                    return file
+                continue  # The log is made by the first commit.
+            identity = (found.st_dev, found.st_ino)
+            if self._files.setdefault(file, identity) != identity:
+                return file
+        return None
+
+
 def _make_file(path: Path) -> None:
     try:
         if not path.exists():
