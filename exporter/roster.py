@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporter.config import Config, PingKey
+from exporter.config import Config
 from exporter.heartbeat import Heartbeat, Name, Token
 
 SHORTEST_SECRET = 16
@@ -40,7 +40,7 @@ def ensure_secret(path: Path) -> bytes:
 
     It appears whole or not at all, and of several processes that make it at once only one does. Raises SecretError.
     """
-    if path.exists():
+    if os.path.lexists(path):
         return read_secret(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ class Roster:
             other = self._by_token.setdefault(self._digest(token), heartbeat)
             if other is not heartbeat:
                 raise AlikeTokensError(f"the heartbeats {other.name} and {heartbeat.name} have the same token")
-        self._keys = {self._digest(key.secret): key for key in config.keys}
+        self._keys = {self._digest(key) for key in config.keys}
 
     def tokens(self) -> Iterator[tuple[Heartbeat, Token]]:
         """Each heartbeat with its token, in the order of the configuration."""
@@ -98,9 +98,9 @@ class Roster:
         """The heartbeat that a token opens."""
         return self._by_token.get(self._digest(token))
 
-    def key(self, secret: str) -> PingKey | None:
-        """The shared key that a secret is."""
-        return self._keys.get(self._digest(secret))
+    def has_key(self, key: str) -> bool:
+        """Whether it is a shared key."""
+        return self._digest(key) in self._keys
 
     def named(self, name: str) -> Heartbeat | None:
         """The heartbeat of a name."""

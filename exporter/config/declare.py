@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 from exporter.config.document import Steps
 from exporter.config.fields import OPERATOR_LABELS, shown
 from exporter.config.model import SCHEDULE_KEYS, Entry, HeartbeatsFile, MainFile, Options, ScheduleKey
-from exporter.config.result import PingKey, Problem
+from exporter.config.result import Problem
 from exporter.config.schedules import Schedules
 from exporter.config.secret import BadSecretFile, SecretFile
 from exporter.config.validate import Checked
@@ -67,7 +67,7 @@ class Declarations:
         self._secrets: dict[Token, _Place] = {}
         self._examine_defaults(_Place(main, ("defaults",)))
 
-    def keys(self) -> Iterator[PingKey]:
+    def keys(self) -> Iterator[Token]:
         """The keys that the main file declares, those without errors."""
         pings, place = self._main.content.pings, _Place(self._main, ("pings",))
         if place.gives("created", pings.created):
@@ -82,7 +82,7 @@ class Declarations:
                 self._refuse(at, "gives no key (give one of key, key_file)")
             secret = self._secret(at, "key", key.key, key.key_file)
             if secret is not None:
-                yield PingKey(secret, key.create)
+                yield secret
 
     def heartbeats(self, file: AnyFile) -> Iterator[Heartbeat]:
         """The heartbeats that a file declares, those without errors."""

@@ -3,6 +3,7 @@
 import gc
 import glob
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from exporter.config.declare import AnyFile, Declarations
 from exporter.config.document import Document
 from exporter.config.fields import shown
-from exporter.config.model import Created, HeartbeatsFile, MainFile
+from exporter.config.model import HeartbeatsFile, MainFile
 from exporter.config.result import Config, ConfigError, Problem
 from exporter.config.validate import Checked, check
 
@@ -34,7 +35,7 @@ def _load(path: Path) -> Config:
     errors = [*(problem for file in files for problem in file.problems), *declarations.errors]
     if errors:
         raise ConfigError(_sorted(errors, files))
-    pings, created = main.content.pings, main.content.pings.created or Created()
+    pings = main.content.pings
     return Config(
         heartbeats=heartbeats,
         outage_grace=main.content.outage_grace,
@@ -42,8 +43,6 @@ def _load(path: Path) -> Config:
         body_limit=pings.body_limit,
         history=pings.history,
         trusted_proxies=tuple(pings.trusted_proxies),
-        created_max=created.max,
-        created_expire_after=created.expire_after,
         warnings=_sorted([*missed, *_empty(files), *declarations.warnings], files),
     )
 
@@ -53,6 +52,15 @@ def _read(path: Path) -> Document:
         return Document.parse(str(path), path.read_bytes())
     except OSError as error:
         return _unreadable(path, error.strerror)
+
+
+def _read_further(path: Path) -> Document:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return _unreadable(path, "not a file")  # A named pipe would keep us waiting for a writer.
+    except OSError as error:
+        return _unreadable(path, error.strerror)
+    return _read(path)
 
 
 def _unreadable(path: Path, reason: str | None) -> Document:
@@ -75,9 +83,7 @@ def _further(main: Checked[MainFile]) -> tuple[list[Checked[HeartbeatsFile]], li
             )
         for path, real in others:
             if real not in found:
-                # A named pipe would keep us waiting for a writer.
-                document = _read(path) if path.is_file() else _unreadable(path, "not a file")
-                found[real] = check(document, HeartbeatsFile)
+                found[real] = check(_read_further(path), HeartbeatsFile)
     return list(found.values()), warnings
 
 

@@ -1,7 +1,7 @@
 """What a configuration is once it has been read, and what is said of one that cannot be."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network
 
 from exporter.heartbeat import Heartbeat, Token
@@ -27,7 +27,9 @@ class Problem:
     """What is wrong and what would be right, in one line and without secrets."""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
+        # The name of a file need not be text, and is written as far as it is.
+        file = self.file.encode(errors="backslashreplace").decode()
+        place = f"{file}:{self.line}" if self.line else file
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
 
 
@@ -43,32 +45,33 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class PingKey:
-    """A key that jobs may share, to ping heartbeats by name."""
-
-    secret: Token = field(repr=False)
-    create: bool = False
-    """Whether it may create heartbeats by pinging."""
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that the configuration file and the files it names say."""
 
     heartbeats: tuple[Heartbeat, ...] = ()
     """Names and tokens are unique; in the order of the files."""
     outage_grace: Duration = OUTAGE_GRACE
-    keys: tuple[PingKey, ...] = ()
-    """No two share a secret, and none shares one with a heartbeat's token."""
+    keys: tuple[Token, ...] = field(default=(), repr=False)
+    """Keys that jobs may share, to ping heartbeats by name; none is also a heartbeat's token."""
     body_limit: int = BODY_LIMIT
     """How many bytes of a ping's body are kept."""
     history: int = HISTORY
     """How many pings are kept of each heartbeat."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Whose X-Forwarded-For is believed."""
-    created_max: int = CREATED_MAX
-    """How many heartbeats may exist that were created by pings."""
-    created_expire_after: Duration = CREATED_EXPIRE_AFTER
-    """After how much silence such a heartbeat is deleted."""
     warnings: tuple[Problem, ...] = ()
     """What is allowed and probably not meant, by file and line."""
+
+    def sharing(self, former: "Config") -> "Config":
+        """This very configuration, made of the former one's heartbeats where they are the same.
+
+        What was worked out for a heartbeat may be kept for as long as it is the same object.
+        """
+        known = {heartbeat.name: heartbeat for heartbeat in former.heartbeats}
+        return replace(
+            self,
+            heartbeats=tuple(
+                known[heartbeat.name] if known.get(heartbeat.name) == heartbeat else heartbeat
+                for heartbeat in self.heartbeats
+            ),
+        )

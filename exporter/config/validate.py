@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from yaml.nodes import Node, ScalarNode
 
 from exporter.config.document import INTEGER, NULL, STRING, Document, Steps, Unread, foreign_tag, kind
-from exporter.config.fields import EXAMPLES, shown
+from exporter.config.fields import EXAMPLES, is_secret, shown
 from exporter.config.model import Created, Entry, HeartbeatsFile, Key, MainFile, Options, Pings
 from exporter.config.result import Problem
 
@@ -154,13 +154,14 @@ def _is_secret(path: Steps) -> bool:
 def _mistyped(reason: str, node: Node | None, *, secret: bool) -> str:
     """What to say of a value that is not of the type that is wanted, without showing a secret."""
     wanted = _WANTED[reason]
-    if node is None or (tag := foreign_tag(node)) is not None:
-        return f"has a tag that means nothing here ({tag})"
+    assert node is not None  # What has a type stands somewhere.
+    if (tag := foreign_tag(node)) is not None:
+        return f"has a tag that means nothing here{'' if is_secret(tag.lstrip('!')) else f' ({tag})'}"
     if not isinstance(node, ScalarNode):
         return f"is {kind(node)}, not {wanted}"
     if node.tag == NULL:
         return f"has no value; give {wanted}"
-    if secret:
+    if secret or (wanted == "a mapping" and is_secret(node.value)):  # the latter: put there by mistake
         return f"is {kind(node)} in YAML; quote it" if reason == "string_type" else f"is {kind(node)}, not {wanted}"
     given = shown(node.value) if node.tag == STRING else shown(node.value)[1:-1]
     return f"{given} {_mistaken(reason, node)}"

@@ -45,7 +45,7 @@ def test_a_further_file_that_is_none_is_an_error(tmp_path: Path) -> None:
     assert problems(tmp_path, "heartbeat_files: [jobs/*.yaml]") == [
         "jobs/a.yaml: cannot be read: not a file",
         "jobs/b.yaml: cannot be read: not a file",
-        "jobs/c.yaml: cannot be read: not a file",
+        "jobs/c.yaml: cannot be read: Too many levels of symbolic links",
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from configs import load_text, one, problems, warnings, write
 
-from exporter.config import Config, PingKey, load
+from exporter.config import Config, load
 from exporter.heartbeat import METHODS, Heartbeat, Name, Token
 from exporter.schedule import DAY, HOUR, MINUTE, Cron, Interval, OnCalendar
 
@@ -45,8 +45,6 @@ def test_a_file_has_the_documented_defaults(tmp_path: Path) -> None:
         body_limit=10_000,
         history=100,
         trusted_proxies=(),
-        created_max=1000,
-        created_expire_after=30 * DAY,
     )
 
 
@@ -100,12 +98,10 @@ pings:
     assert replace(config, warnings=()) == Config(
         heartbeats=(),
         outage_grace=0,
-        keys=(PingKey(Token(SECRET), create=False), PingKey(Token(OTHER_SECRET), create=True)),
+        keys=(Token(SECRET), Token(OTHER_SECRET)),
         body_limit=1,
         history=2,
         trusted_proxies=(IPv4Network("10.0.0.0/8"), IPv4Network("192.0.2.7/32"), IPv6Network("2001:db8::/32")),
-        created_max=3,
-        created_expire_after=4 * DAY,
     )
 
 

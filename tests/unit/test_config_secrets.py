@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from configs import load_text, one, problems, warnings, write
 
-from exporter.config import ConfigError, PingKey
+from exporter.config import Config, ConfigError
 from exporter.heartbeat import Token
 
 SECRET = "6f0fc1d59b7e4a3a"
@@ -18,7 +18,7 @@ def test_a_secret_comes_from_a_file_beside_the_file_that_names_it(tmp_path: Path
     write(tmp_path, f"{OTHER_SECRET}\n", "jobs/secrets/key")
     write(tmp_path, "heartbeats: [{name: a, interval: 1h, token_file: secrets/key}]", "jobs/a.yaml")
     config = load_text(tmp_path, "pings: {keys: [{key_file: secrets/key}]}\nheartbeat_files: [jobs/*.yaml]")
-    assert config.keys == (PingKey(Token(SECRET)),)
+    assert config.keys == (Token(SECRET),)
     assert [heartbeat.token for heartbeat in config.heartbeats] == [OTHER_SECRET]
     assert config.warnings == ()
 
@@ -92,4 +92,4 @@ def test_no_error_shows_a_secret(tmp_path: Path, text: str, secret: str) -> None
 
 
 def test_the_representation_of_a_key_does_not_show_it() -> None:
-    assert SECRET not in repr(PingKey(Token(SECRET)))
+    assert SECRET not in repr(Config(keys=(Token(SECRET),)))
