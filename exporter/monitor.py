@@ -22,7 +22,7 @@ from exporter.heartbeat import (
     expect,
 )
 from exporter.roster import Roster
-from exporter.schedule import Moment, to_datetime
+from exporter.schedule import SECOND, Moment, to_datetime
 from exporter.store import Arrival, Store, StoreError
 from exporter.store.batches import Batches
 
@@ -94,6 +94,7 @@ class Monitor:
             self._records = dict(records)
             self._roster = roster
             self._note_liveness(liveness)
+            self._recover()
 
     async def record(self, heartbeat: Heartbeat, ping: Ping) -> None:
         """Take a ping; returns once it is durable. Raises StoreError when it was not taken."""
@@ -116,20 +117,23 @@ class Monitor:
     async def beat(self, now: Moment, *, restarted: bool = False) -> None:
         """Note that we listen at ``now``. Raises StoreError."""
         async with self._writing:
-            try:
-                liveness = await self._store.beat(now, self._roster.config.outage_grace, restarted=restarted)
-            except StoreError as error:
-                self._fail(error)
-                raise
-            known = self._liveness.outage
-            self._note_liveness(liveness)
+            await self._beat(now, restarted=restarted)
+
+    async def _beat(self, now: Moment, *, restarted: bool = False) -> None:
+        try:
+            liveness = await self._store.beat(now, self._roster.config.outage_grace, restarted=restarted)
+        except StoreError as error:
+            self._fail(error)
+            raise
+        known = self._liveness.outage
+        self._note_liveness(liveness)
         self._recover()
         if liveness.outage is not None and liveness.outage != known:
             log.warning(
                 "outage: no ping could be heard",
                 start=to_datetime(liveness.outage.start).isoformat(),
                 end=to_datetime(liveness.outage.end).isoformat(),
-                seconds=(liveness.outage.end - liveness.outage.start) / 1000,
+                seconds=(liveness.outage.end - liveness.outage.start) / SECOND,
             )
 
     async def survey(self, now: Moment) -> Survey:
@@ -139,15 +143,18 @@ class Monitor:
         """
         if self._trouble is not None:
             raise StoreError(self._trouble)
-        if now - (self._liveness.alive_at or now) > OUTAGE_AFTER:
-            await self.beat(now)
+        await self._catch_up(now, now - OUTAGE_AFTER)
         survey = await self._assess_all(now)
         passed = max((o.assessment.deadline or 0 for o in survey.observations if o.assessment.overdue), default=0)
-        if passed > (self._liveness.alive_at or 0):
-            await self.beat(now)
-            if self._liveness.outage != survey.outage:
-                survey = await self._assess_all(now)
-        return survey
+        await self._catch_up(now, passed)
+        return survey if self._liveness.outage == survey.outage else await self._assess_all(now)
+
+    async def _catch_up(self, now: Moment, at_least: Moment) -> None:
+        """Note that we listen at ``now``, unless we are noted as alive at ``at_least`` or later already."""
+        async with self._writing:
+            alive_at = self._liveness.alive_at
+            if alive_at is not None and alive_at < at_least:
+                await self._beat(now)
 
     async def _assess_all(self, now: Moment) -> Survey:
         watched = [(heartbeat, self._records[heartbeat.name]) for heartbeat in self._roster.config.heartbeats]
