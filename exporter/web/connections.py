@@ -4,12 +4,16 @@ with an end in which what has begun is still heard.
 
 import asyncio
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, cast
 
+import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 HEAD_SECONDS = 10.0
 """How long the request line and headers may take, from their first byte or, for the first request, from connecting."""
@@ -45,6 +49,18 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self.head_arrived()
         super().connection_lost(exc)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to a request that failed, after which the connection is closed."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return super().handle_error(request, status, exc, message)
+        # Nothing of what was sent: it was no HTTP, and may hold a token all the same.
+        log.debug("malformed request", status=status, remote=request.remote)
+        answer = web.Response(status=status, text="malformed request\n")
+        answer.force_close()
+        return answer
 
     def head_arrived(self) -> None:
         """Stop the time: the head is complete, or never will be."""

@@ -16,7 +16,7 @@ from exporter.roster import Roster
 from exporter.schedule import Moment
 from exporter.store import Overloaded, StoreError
 from exporter.web.proxies import client_address
-from exporter.web.serving import Endpoint
+from exporter.web.serving import ANYTHING, Endpoint
 
 BODY_SECONDS = 60.0
 """How long a whole ping may take to arrive."""
@@ -64,7 +64,7 @@ def read_path(path: str, roster: Roster) -> Address:
     parts = [unquote(part) for part in path.removesuffix("/").split("/")[1:]]
     kind, opener, *rest = parts if len(parts) > 1 else ("", "")
     heartbeat = roster.with_token(opener)
-    if heartbeat is None and kind == "ping" and rest and roster.key(opener):
+    if heartbeat is None and kind == "ping" and rest and roster.has_key(opener):
         heartbeat = roster.named(rest.pop(0))
     if heartbeat is None:
         raise Refusal(*NOT_FOUND)
@@ -110,8 +110,8 @@ class Pings:
     def endpoints(self) -> list[Endpoint]:
         """Where pings are taken."""
         return [
-            Endpoint("/heartbeat/{rest:.*}", "heartbeat", self._answer, methods=None),
-            Endpoint("/ping/{rest:.*}", "ping", self._answer, methods=None),
+            Endpoint(f"/heartbeat/{ANYTHING}", "heartbeat", self._answer, methods=None),
+            Endpoint(f"/ping/{ANYTHING}", "ping", self._answer, methods=None),
         ]
 
     async def _answer(self, request: web.Request) -> web.Response:

@@ -13,6 +13,9 @@ from exporter.metrics.telemetry import Telemetry
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
+ANYTHING = r"{rest:[\s\S]*}"
+"""The rest of a path, whatever it is, for aiohttp's router."""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -30,7 +33,7 @@ class Endpoint:
 
 def add_endpoints(app: web.Application, telemetry: Telemetry, endpoints: list[Endpoint]) -> None:
     """Serve these, and 404 for all else."""
-    for endpoint in [*endpoints, Endpoint("/{rest:.*}", "none", _not_found, methods=None)]:
+    for endpoint in [*endpoints, Endpoint(f"/{ANYTHING}", "none", _not_found, methods=None)]:
         app.router.add_route(hdrs.METH_ANY, endpoint.path, _measured(endpoint, telemetry))
 
 

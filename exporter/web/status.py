@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from exporter import __version__
 from exporter.heartbeat import NEVER, Status, Survey
 from exporter.monitor import Monitor
 from exporter.schedule import Moment, to_datetime
@@ -31,14 +32,21 @@ def format_moment(moment: Moment | None) -> str:
 class StatusPage:
     """Serves the list of heartbeats for people."""
 
-    def __init__(self, monitor: Monitor, clock: Callable[[], Moment], *, telemetry_path: str, version: str) -> None:
+    def __init__(
+        self, monitor: Monitor, clock: Callable[[], Moment], *, telemetry_path: str, external_url: str
+    ) -> None:
+        """``external_url``: how jobs reach us, which is shown to people."""
         self._monitor = monitor
         self._clock = clock
         environment = Environment(
             loader=PackageLoader("exporter.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
         environment.filters["moment"] = format_moment
-        environment.globals |= {"telemetry_path": telemetry_path, "version": version}
+        environment.globals |= {
+            "telemetry_path": telemetry_path,
+            "external_url": external_url,
+            "version": __version__,
+        }
         self._template = environment.get_template("status.html")
 
     def endpoints(self) -> list[Endpoint]:

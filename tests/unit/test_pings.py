@@ -9,6 +9,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from running import LOOPBACK, Running, exporter_in, until
+from structlog.testing import capture_logs
 
 from exporter.server import wall_clock
 from exporter.web.app import Service
@@ -84,6 +85,8 @@ async def test_each_form_of_the_url_carries_its_signal(server: Running, path: st
         (f"/ping/{OWN_TOKEN}/-1", 400, "invalid url format"),
         (f"/ping/{OWN_TOKEN}/%D9%A1", 400, "invalid url format"),
         (f"/ping/{OWN_TOKEN}/FAIL", 400, "invalid url format"),
+        (f"/ping/{OWN_TOKEN}/fail%0A", 400, "invalid url format"),
+        (f"/ping/{OWN_TOKEN}%0A", 404, "not found"),
         (f"/ping/{OWN_TOKEN}/success", 400, "invalid url format"),
         (f"/ping/{OWN_TOKEN}/start/x", 400, "invalid url format"),
         (f"/ping/{OWN_TOKEN}//", 400, "invalid url format"),
@@ -221,6 +224,13 @@ async def test_what_is_kept_of_a_ping_tells_people_where_it_came_from(server: Ru
     assert (ping.method, ping.remote, ping.user_agent, ping.exit_status) == ("POST", "127.0.0.1", "job/1", 3)
 
 
+async def test_of_a_long_user_agent_the_beginning_is_kept(server: Running) -> None:
+    async with server.client.get(f"/ping/{OWN_TOKEN}", headers={"User-Agent": "x" * 4000}) as answer:
+        assert answer.status == 200
+    (ping,) = await server.history("own")
+    assert ping.user_agent == "x" * 512
+
+
 async def exchange(address: str, request: bytes) -> bytes:
     """Send bytes, and return all that comes back until the connection is closed."""
     reader, writer = await asyncio.open_connection(*address.split(":"))
@@ -236,6 +246,28 @@ async def test_a_user_agent_that_is_no_text_does_not_lose_the_ping(server: Runni
     request = f"GET /ping/{OWN_TOKEN} HTTP/1.0\r\nUser-Agent: \xff\xfe\r\n\r\n".encode("latin-1")
     assert b"\r\n\r\nOK" in await exchange(server.exporter.addresses[0], request)
     assert await count(server, "own", "success") == 1
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        f"GET /ping/{OWN_TOKEN} HTTP/1.1\nHost: x\n\n",
+        f"GET ping/{OWN_TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET /ping/{OWN_TOKEN}/\xe9 HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET /ping/{OWN_TOKEN}/{'x' * 9000} HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET /ping/{OWN_TOKEN} HTTP/9.9\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_a_malformed_request_is_answered_without_a_trace_of_what_it_said(
+    server: Running, request_line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with capture_logs() as logs:
+        answered = await exchange(server.exporter.addresses[0], request_line.encode("latin-1"))
+    assert answered.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+    assert OWN_TOKEN.encode() not in answered
+    assert OWN_TOKEN not in caplog.text
+    assert OWN_TOKEN not in str(logs)
+    assert all(entry["log_level"] == "debug" for entry in logs)
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_counted(server: Running) -> None:
