@@ -31,7 +31,7 @@ RUN groupadd --gid=10090 heartbeat \
     && install --directory /etc/heartbeat-exporter
 
 COPY --from=build /install /usr/local
-COPY config.yaml /etc/heartbeat-exporter/config.yaml
+COPY --chmod=0644 config.yaml /etc/heartbeat-exporter/config.yaml
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -13,6 +13,8 @@ from exporter.flags import (
     add_config_file,
     add_storage,
     add_version,
+    external_url,
+    given,
     listen_address,
     web_path,
 )
@@ -73,9 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config_file=options.config_file,
         storage=options.storage,
         secret_file=options.secret_file,
-        web_listen=tuple(options.web_listen or [listen_address(DEFAULT_LISTEN_ADDRESS)]),
-        ping_listen=tuple(options.ping_listen or []),
+        web_listen=tuple(given(options.web_listen) or [listen_address(DEFAULT_LISTEN_ADDRESS)]),
+        ping_listen=tuple(given(options.ping_listen)),
         telemetry_path=options.telemetry_path,
+        external_url=external_url(options.external_url, given(options.web_listen), given(options.ping_listen)),
         enable_lifecycle=options.enable_lifecycle,
     )
     try:

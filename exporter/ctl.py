@@ -1,6 +1,7 @@
 """`heartbeatctl`: the tool for people and for jobs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from exporter.flags import (
     add_storage,
     add_version,
     external_url,
+    given,
     secret_path,
 )
 from exporter.roster import AlikeTokensError, Roster, SecretError, read_secret
@@ -46,7 +48,7 @@ def _urls(options: argparse.Namespace) -> int:
     except SecretError as error:
         print(f"{error}\n(it is made when the exporter first starts; see --ping.secret-file)", file=sys.stderr)
         return 1
-    base = external_url(options.external_url, options.web_listen, options.ping_listen)
+    base = external_url(options.external_url, given(options.web_listen), given(options.ping_listen))
     if options.name is None:
         for each, token in roster.tokens():
             print(f"{each.name}\t{base}/heartbeat/{token}")
@@ -64,7 +66,13 @@ def _urls(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns its exit code: 0 good, 1 the answer is no, 2 usage."""
     options = build_parser().parse_args(arguments)
-    code: int = options.run(options)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as `head` does; what is still to be written goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code
 
 

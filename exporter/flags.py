@@ -3,9 +3,12 @@
 import argparse
 import os
 import platform
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 from exporter import __version__
 
@@ -14,6 +17,9 @@ DEFAULT_LISTEN_ADDRESS = ":10090"
 STORAGE_URL_VARIABLE = "HEARTBEAT_STORAGE_URL"
 REVISION_VARIABLE = "HEARTBEAT_EXPORTER_REVISION"
 """Set by the image that we ship: the commit that it was built from."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,13 @@ def storage_path(url: str) -> Path:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme != "sqlite":
         raise argparse.ArgumentTypeError(f"not a storage URL that is supported (example: {DEFAULT_STORAGE_URL})")
-    if not rest.startswith("/") or rest.endswith("/") or rest == "/:memory:":
+    path = unquote(rest[1:])
+    if not rest.startswith("/") or path in ("", ":memory:") or path.endswith("/") or "\0" in path or "?" in rest:
         raise argparse.ArgumentTypeError(
-            "a sqlite URL names a file, with three slashes one relative to the working directory, with four an "
-            f"absolute one (example: {DEFAULT_STORAGE_URL})"
+            "a sqlite URL names a file and nothing else, with three slashes one relative to the working directory, "
+            f"with four an absolute one (example: {DEFAULT_STORAGE_URL})"
         )
-    return Path(rest[1:])
+    return Path(path)
 
 
 def web_url(text: str) -> str:
@@ -66,11 +73,16 @@ def web_url(text: str) -> str:
 
 def web_path(text: str) -> str:
     """A path that is served, such as ``/metrics``."""
-    if not text.startswith("/") or text == "/" or any(character in text for character in "{}?# "):
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
         raise argparse.ArgumentTypeError(f'"{text}" is not a path to serve (example: /metrics)')
-    if text.startswith(("/ping/", "/heartbeat/", "/-/", "/api/")):
+    if f"{text}/".startswith(("/ping/", "/heartbeat/", "/-/", "/api/")):
         raise argparse.ArgumentTypeError(f'"{text}" is taken already (example: /metrics)')
     return text
+
+
+def unless_empty(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    """Takes an empty value for none: templates write flags like that when nobody has set them."""
+    return lambda text: parse(text) if text else None
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,10 +92,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=prog, description=description, allow_abbrev=False)
 
 
+def revision() -> str:
+    """The commit that this was built from, as far as it was told."""
+    return os.environ.get(REVISION_VARIABLE) or "unknown"
+
+
 def add_version(parser: argparse.ArgumentParser) -> None:
     """--version."""
-    revision = os.environ.get(REVISION_VARIABLE) or "unknown"
-    about = f"{parser.prog}, version {__version__} (revision: {revision}, python: {platform.python_version()})"
+    about = f"{parser.prog}, version {__version__} (revision: {revision()}, python: {platform.python_version()})"
     parser.add_argument("--version", action="version", version=about)
 
 
@@ -106,7 +122,7 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
         dest="storage",
         metavar="URL",
         type=storage_path,
-        default=os.environ.get(STORAGE_URL_VARIABLE, DEFAULT_STORAGE_URL),
+        default=os.environ.get(STORAGE_URL_VARIABLE) or DEFAULT_STORAGE_URL,
         help=f"where records are kept (default: ${STORAGE_URL_VARIABLE}, else {DEFAULT_STORAGE_URL}: relative to the "
         "working directory; four slashes: absolute)",
     )
@@ -114,7 +130,7 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
         "--ping.secret-file",
         dest="secret_file",
         metavar="PATH",
-        type=Path,
+        type=unless_empty(Path),
         help="file with the secret from which tokens are derived (default: ping-secret beside the SQLite file, made "
         "once)",
     )
@@ -126,7 +142,7 @@ def add_addresses(parser: argparse.ArgumentParser) -> None:
         "--web.listen-address",
         dest="web_listen",
         metavar="ADDRESS",
-        type=listen_address,
+        type=unless_empty(listen_address),
         action="append",
         help=f"where to serve; repeatable (default: {DEFAULT_LISTEN_ADDRESS})",
     )
@@ -134,7 +150,7 @@ def add_addresses(parser: argparse.ArgumentParser) -> None:
         "--ping.listen-address",
         dest="ping_listen",
         metavar="ADDRESS",
-        type=listen_address,
+        type=unless_empty(listen_address),
         action="append",
         help="if given, pings are served only there, and nothing else is; repeatable",
     )
@@ -142,10 +158,15 @@ def add_addresses(parser: argparse.ArgumentParser) -> None:
         "--web.external-url",
         dest="external_url",
         metavar="URL",
-        type=web_url,
+        type=unless_empty(web_url),
         help="how jobs and people reach us, used in every URL that is printed (default: http://localhost and the port "
         "that serves pings)",
     )
+
+
+def given(addresses: list[ListenAddress | None] | None) -> list[ListenAddress]:
+    """The addresses that a repeatable flag was given, empty ones left out."""
+    return [address for address in addresses or () if address is not None]
 
 
 def secret_path(storage: Path, secret_file: Path | None) -> Path:
@@ -153,10 +174,10 @@ def secret_path(storage: Path, secret_file: Path | None) -> Path:
     return secret_file or storage.parent / "ping-secret"
 
 
-def external_url(given: str | None, web: list[ListenAddress] | None, ping: list[ListenAddress] | None) -> str:
+def external_url(url: str | None, web: list[ListenAddress], ping: list[ListenAddress]) -> str:
     """How jobs reach us: as given, else on this machine, at the first address that serves pings."""
-    if given is not None:
-        return given
+    if url is not None:
+        return url
     address = (ping or web or [listen_address(DEFAULT_LISTEN_ADDRESS)])[0]
     anywhere = address.host in (None, "0.0.0.0", "::")  # noqa: S104 - recognised here, not bound
     return f"http://{ListenAddress('localhost' if anywhere else address.host, address.port)}"

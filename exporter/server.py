@@ -15,7 +15,7 @@ import structlog
 
 from exporter import __version__
 from exporter.config import Config, ConfigError, load
-from exporter.flags import REVISION_VARIABLE, ListenAddress, secret_path
+from exporter.flags import ListenAddress, revision, secret_path
 from exporter.heartbeat import BEAT_EVERY
 from exporter.metrics.page import Page
 from exporter.metrics.telemetry import Telemetry
@@ -58,6 +58,8 @@ class Settings:
     web_listen: tuple[ListenAddress, ...]
     ping_listen: tuple[ListenAddress, ...]
     telemetry_path: str
+    external_url: str
+    """How jobs and people reach us."""
     enable_lifecycle: bool
 
 
@@ -84,7 +86,7 @@ class Exporter:
         """Begin to serve. Raises StartError or StoreError."""
         settings, monitor, clock = self._settings, self._monitor, self._clock
         pings = Pings(monitor, self._telemetry, clock).endpoints()
-        status = StatusPage(monitor, clock, telemetry_path=settings.telemetry_path, version=__version__)
+        status = StatusPage(monitor, clock, telemetry_path=settings.telemetry_path, external_url=settings.external_url)
         rest = [
             *Scrape(monitor, Page(self._telemetry.registry), clock).endpoints(settings.telemetry_path),
             *Operations(monitor, self.reload if settings.enable_lifecycle else None).endpoints(),
@@ -106,12 +108,15 @@ class Exporter:
                 await service.listen(address)
             except OSError as error:
                 raise StartError(f"cannot listen on {address}: {error.strerror}") from None
+            except UnicodeError:  # from the codec for host names
+                raise StartError(f"cannot listen on {address}: this can be no host's name") from None
 
     async def reload(self) -> None:
         """Read the configuration again and take it over. Raises ReloadError, and then nothing has changed."""
         async with self._reloading:
             try:
-                config = await asyncio.to_thread(load, self._settings.config_file)
+                loaded = await asyncio.to_thread(load, self._settings.config_file)
+                config = loaded.sharing(self._monitor.roster.config)
                 roster = await asyncio.to_thread(Roster, config, self._secret)
                 await self._monitor.adopt(roster, self._clock())
             except (ConfigError, AlikeTokensError, StoreError) as error:
@@ -132,15 +137,15 @@ class Exporter:
                 await self.reload()
 
     async def keep_beating(self) -> NoReturn:
-        """Note again and again that we listen."""
-        pause = BEAT_SECONDS
+        """Note again and again that we listen; a store that has failed is tried more often."""
+        loop = asyncio.get_running_loop()
+        noted = loop.time()
         while True:
-            await asyncio.sleep(pause)
-            try:
-                await self._monitor.beat(self._clock())
-                pause = BEAT_SECONDS
-            except StoreError:  # logged by the monitor
-                pause = RETRY_SECONDS
+            await asyncio.sleep(RETRY_SECONDS)
+            if self._monitor.trouble is not None or loop.time() - noted >= BEAT_SECONDS:
+                noted = loop.time()
+                with suppress(StoreError):  # logged by the monitor
+                    await self._monitor.beat(self._clock())
 
     async def stop(self) -> None:
         """Stop accepting, answer what was received, and settle all of it in the store."""
@@ -153,7 +158,7 @@ class Exporter:
 @asynccontextmanager
 async def running(settings: Settings, clock: Callable[[], Moment] = wall_clock) -> AsyncIterator[Exporter]:
     """An exporter that serves, and that is stopped in order when the block is left. Raises StartError."""
-    telemetry = Telemetry(version=__version__, revision=os.environ.get(REVISION_VARIABLE, ""))
+    telemetry = Telemetry(version=__version__, revision=revision())
     async with AsyncExitStack() as stack:
         try:
             config = await asyncio.to_thread(load, settings.config_file)
@@ -177,6 +182,7 @@ async def running(settings: Settings, clock: Callable[[], Moment] = wall_clock) 
             listening=" ".join(exporter.addresses),
             config=str(settings.config_file),
             storage=str(settings.storage),
+            external_url=settings.external_url,
             heartbeats=len(config.heartbeats),
         )
         yield exporter
@@ -186,7 +192,7 @@ def _secret(settings: Settings) -> bytes:
     path = secret_path(settings.storage, settings.secret_file)
     if settings.secret_file is not None:
         return read_secret(path)
-    if settings.storage.exists() and not path.exists():
+    if os.path.exists(settings.storage) and not os.path.exists(path):  # noqa: PTH110 - Path's raises where it may not look
         log.warning(
             "the ping secret was lost, and a new one is made: every derived ping URL is another", path=str(path)
         )

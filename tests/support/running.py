@@ -93,6 +93,7 @@ def make_settings(folder: Path, config: str, **changes: object) -> Settings:
         "web_listen": (LOOPBACK,),
         "ping_listen": (),
         "telemetry_path": "/metrics",
+        "external_url": "https://hb.example.org",
         "enable_lifecycle": True,
     }
     return Settings(**(settings | changes))  # type: ignore[arg-type] # names are checked when it runs

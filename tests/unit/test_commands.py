@@ -1,6 +1,9 @@
 """The two commands as a person calls them."""
 
+import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from exporter import __version__, cli, ctl
 from exporter.heartbeat import Name
 from exporter.roster import derive_token, ensure_secret
 
+ROOT = str(Path(__file__).parents[2])
 CONFIG = "heartbeats: [{name: backup, interval: 1h}, {name: own, interval: 1h, token: own-token-0123456789}]"
 
 
@@ -63,6 +67,21 @@ def test_urls_prints_every_heartbeat_with_its_url(token: str, capsys: pytest.Cap
 def test_urls_prints_the_url_of_one(token: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ctl.main(["urls", "backup", "--web.external-url=https://hb.example.org/"]) == 0
     assert capsys.readouterr().out == f"https://hb.example.org/heartbeat/{token}\n"
+
+
+@pytest.mark.usefixtures("token")
+def test_urls_ends_quietly_when_nobody_reads_on(here: Path) -> None:
+    many = "\n".join(f"- {{name: j{number}, interval: 1h}}" for number in range(5000))
+    (here / "config.yaml").write_text(f"heartbeats:\n{many}")
+    command = [sys.executable, "-m", "exporter.ctl", "urls"]
+    environment = os.environ | {"PYTHONPATH": ROOT}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.readline().startswith(b"j0\t")
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 0
 
 
 @pytest.mark.usefixtures("token")

@@ -4,7 +4,16 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import build_parser
-from exporter.flags import ListenAddress, external_url, listen_address, secret_path, storage_path, web_path, web_url
+from exporter.flags import (
+    ListenAddress,
+    external_url,
+    given,
+    listen_address,
+    secret_path,
+    storage_path,
+    web_path,
+    web_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +39,7 @@ def test_what_is_no_listen_address_is_refused(text: str) -> None:
 
 def test_a_storage_url_names_a_file_relative_or_absolute() -> None:
     assert storage_path("sqlite:///data/heartbeats.db") == Path("data/heartbeats.db")
+    assert storage_path("sqlite:///a%20b.db") == Path("a b.db")
     assert storage_path("sqlite:////var/lib/heartbeats.db") == Path("/var/lib/heartbeats.db")
 
 
@@ -44,6 +54,8 @@ def test_a_storage_url_names_a_file_relative_or_absolute() -> None:
         "sqlite://",
         "sqlite:///data/",
         "sqlite:///:memory:",
+        "sqlite:///data.db?mode=ro",
+        "sqlite:///%00",
     ],
 )
 def test_another_storage_url_is_refused_and_not_repeated(url: str) -> None:
@@ -60,7 +72,7 @@ def test_an_external_url_is_http_or_https(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["metrics", "/", "", "/a b", "/{x}", "/-/metrics", "/ping/x", "/heartbeat/x", "/api/x"]
+    "text", ["metrics", "/", "", "/a b", "/{x}", "/-/metrics", "/ping/x", "/ping", "/heartbeat", "/api", "//x", "/%"]
 )
 def test_a_telemetry_path_is_a_path_that_is_free(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
@@ -68,24 +80,31 @@ def test_a_telemetry_path_is_a_path_that_is_free(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "web", "ping", "base"),
+    ("url", "web", "ping", "base"),
     [
         ("https://hb.example.org/x", [":1"], [":2"], "https://hb.example.org/x"),
-        (None, None, None, "http://localhost:10090"),
-        (None, [":8080"], None, "http://localhost:8080"),
-        (None, ["0.0.0.0:8080"], None, "http://localhost:8080"),
-        (None, ["192.0.2.1:8080"], None, "http://192.0.2.1:8080"),
-        (None, ["[2001:db8::1]:8080"], None, "http://[2001:db8::1]:8080"),
+        (None, [], [], "http://localhost:10090"),
+        (None, [":8080"], [], "http://localhost:8080"),
+        (None, ["0.0.0.0:8080"], [], "http://localhost:8080"),
+        (None, ["192.0.2.1:8080"], [], "http://192.0.2.1:8080"),
+        (None, ["[2001:db8::1]:8080"], [], "http://[2001:db8::1]:8080"),
         (None, [":8080"], ["192.0.2.1:9090", ":9091"], "http://192.0.2.1:9090"),
     ],
 )
-def test_jobs_reach_us_where_pings_are_served(
-    given: str | None, web: list[str] | None, ping: list[str] | None, base: str
-) -> None:
-    def addresses(texts: list[str] | None) -> list[ListenAddress] | None:
-        return None if texts is None else [listen_address(text) for text in texts]
+def test_jobs_reach_us_where_pings_are_served(url: str | None, web: list[str], ping: list[str], base: str) -> None:
+    def addresses(texts: list[str]) -> list[ListenAddress]:
+        return [listen_address(text) for text in texts]
 
-    assert external_url(given, addresses(web), addresses(ping)) == base
+    assert external_url(url, addresses(web), addresses(ping)) == base
+
+
+def test_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARTBEAT_STORAGE_URL", "")
+    empty = ["--web.listen-address=", "--ping.listen-address=", "--web.external-url=", "--ping.secret-file="]
+    options = build_parser().parse_args(empty)
+    assert (given(options.web_listen), given(options.ping_listen)) == ([], [])
+    assert (options.external_url, options.secret_file) == (None, None)
+    assert options.storage == Path("data/heartbeats.db")
 
 
 def test_the_secret_is_beside_the_database_unless_a_file_is_given() -> None:

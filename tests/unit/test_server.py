@@ -77,6 +77,7 @@ async def test_the_metrics_come_zipped_and_as_openmetrics_to_those_who_ask(serve
     async with server.client.get("/metrics", headers=headers) as answer:
         assert answer.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
         assert answer.headers["Content-Encoding"] == "gzip"
+        assert answer.headers["Vary"] == "Accept, Accept-Encoding"
         assert (await answer.text()).endswith("# EOF\n")
 
 
@@ -108,6 +109,7 @@ async def test_the_page_shows_every_heartbeat_worst_first(tmp_path: Path) -> Non
     assert status == 200
     assert sorted(("a-fine", "b-overdue", "c-paused"), key=page.index) == ["c-paused", "b-overdue", "a-fine"]
     assert "new, running" in page
+    assert "https://hb.example.org" in page
     assert "2026-09-21 16:13:20Z" in page
     assert "never" in page
 
@@ -126,6 +128,22 @@ async def test_a_reload_takes_over_what_the_file_says_now(server: Running) -> No
     assert (await get(server, server.ping_path("sync")))[0] == 200
     assert await server.sample('heartbeat_pings_total{heartbeat="backup",signal="success"}') == 1
     assert await server.sample('heartbeat_pings_total{heartbeat="sync",signal="success"}') == 1
+
+
+async def test_a_reload_gives_what_is_due_already_its_new_grace(server: Running) -> None:
+    deadline = 'heartbeat_deadline_timestamp_seconds{heartbeat="backup"}'
+    before = await server.sample(deadline)
+    server.settings.config_file.write_text(CONFIG.replace("5m", "9m"))
+    assert (await get(server, "/-/reload", "POST"))[0] == 200
+    assert await server.sample(deadline) == before + 240
+
+
+async def test_a_reload_keeps_what_was_worked_out_for_heartbeats_that_stay_the_same(server: Running) -> None:
+    (before,) = server.exporter._monitor.roster.config.heartbeats
+    server.settings.config_file.write_text(CONFIG.replace("]", ", {name: sync, interval: 1d}]"))
+    assert (await get(server, "/-/reload", "POST"))[0] == 200
+    after, _ = server.exporter._monitor.roster.config.heartbeats
+    assert after is before
 
 
 async def test_a_heartbeat_that_leaves_the_file_leaves_the_metrics_at_once(server: Running) -> None:
@@ -180,6 +198,40 @@ async def test_a_restart_keeps_what_is_known_and_is_an_outage(tmp_path: Path) ->
         assert "Last outage of this exporter" in (await get(server, "/"))[1]
 
 
+async def test_to_stop_is_to_note_up_to_when_we_listened_and_to_start_is_an_outage_however_short(
+    tmp_path: Path,
+) -> None:
+    clock = Clock(NOON)
+    async with exporter_in(tmp_path, CONFIG, clock):
+        clock.advance(5)
+    clock.advance(1)
+    async with exporter_in(tmp_path, CONFIG, clock) as server:
+        assert await server.sample("heartbeat_exporter_last_outage_start_timestamp_seconds") == NOON / 1000 + 5
+        assert await server.sample("heartbeat_exporter_last_outage_end_timestamp_seconds") == NOON / 1000 + 6
+
+
+async def test_a_silence_is_an_outage_as_soon_as_somebody_looks(tmp_path: Path) -> None:
+    clock = Clock(NOON)
+    async with exporter_in(tmp_path, CONFIG, clock) as server:
+        clock.advance(30)
+        await server.metrics()
+        assert await server.sample("heartbeat_exporter_last_outage_end_timestamp_seconds") == 0
+        clock.advance(0.001)
+        await server.metrics()
+        assert await server.sample("heartbeat_exporter_last_outage_end_timestamp_seconds") == clock.now / 1000
+
+
+async def test_a_slow_look_at_the_heartbeats_takes_nothing_back_that_a_later_one_showed(tmp_path: Path) -> None:
+    clock = Clock(NOON)
+    async with exporter_in(tmp_path, "heartbeats: [{name: backup, interval: 60s, grace: 5s}]", clock) as server:
+        await server.pass_time(clock, 60)
+        monitor = server.exporter._monitor
+        later, earlier = await asyncio.gather(monitor.survey(NOON + 66_500), monitor.survey(NOON + 65_500))
+        assert later.observations[0].assessment.overdue
+        assert earlier.observations[0].assessment.overdue
+        assert (await monitor._store.liveness(0)).alive_at == NOON + 66_500
+
+
 async def test_a_deadline_that_fell_into_our_downtime_pages_only_after_the_outage_grace(tmp_path: Path) -> None:
     clock = Clock(NOON)
     async with exporter_in(tmp_path, CONFIG, clock) as server:
@@ -227,7 +279,8 @@ async def test_a_deadline_that_was_shown_as_passed_is_never_inside_a_later_outag
 
 
 async def test_the_beat_goes_on_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.server.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.server.BEAT_SECONDS", 0.02)
+    monkeypatch.setattr("exporter.server.RETRY_SECONDS", 0.01)
     async with exporter_in(tmp_path, CONFIG) as server:
 
         async def alive_at() -> Moment | None:
@@ -268,6 +321,21 @@ async def test_a_start_with_bad_input_is_refused_with_the_reason(
         async with running(make_settings(tmp_path, config, **changes)):
             raise AssertionError
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["foo..bar", "x" * 64])
+async def test_a_host_name_that_cannot_be_one_is_refused(tmp_path: Path, host: str) -> None:
+    settings = make_settings(tmp_path, CONFIG, web_listen=(ListenAddress(host, 0),))
+    with pytest.raises(StartError, match=f"cannot listen on {host}:0: "):
+        async with running(settings):
+            raise AssertionError
+
+
+async def test_a_storage_path_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, CONFIG, storage=tmp_path / ("x" * 300) / "heartbeats.db")
+    with pytest.raises(StartError, match="File name too long"):
+        async with running(settings):
+            raise AssertionError
 
 
 async def test_a_second_exporter_on_the_same_database_is_refused(server: Running) -> None:

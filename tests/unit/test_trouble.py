@@ -9,7 +9,7 @@ from running import Clock, Running, exporter_in, until
 
 from exporter.heartbeat import Ping, Signal
 from exporter.monitor import Monitor
-from exporter.store import Overloaded, StoreError
+from exporter.store import StoreError
 from exporter.store.sqlite import SqliteStore
 
 NOON = 1_790_000_000_000
@@ -89,8 +89,7 @@ async def test_a_beat_finds_out_that_the_store_works_again(server: Running) -> N
 async def test_the_beat_tries_a_store_that_failed_until_it_works(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.server.BEAT_SECONDS", 0.01)
-    monkeypatch.setattr("exporter.server.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.server.RETRY_SECONDS", 0.01)  # and ten seconds between beats otherwise
     await server.exporter._monitor.beat(NOON)
     await fill(server)
     store = server.exporter._monitor._store
@@ -155,7 +154,3 @@ async def test_what_was_given_to_the_monitor_is_settled_before_it_closes(server:
     await monitor.close()
     assert all(one.done() for one in given)
     assert await server.sample('heartbeat_pings_total{heartbeat="backup",signal="success"}') == 50
-
-
-def test_overload_is_told_apart_from_a_store_that_fails() -> None:
-    assert issubclass(Overloaded, StoreError)
