@@ -6,6 +6,7 @@ comparisons exact where floating-point seconds would not.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -169,21 +170,19 @@ class Interval:
         return self.every if self.every < LONG_GAP else None
 
 
-class _Calendar:
+class _Calendar(ABC):
     """What cron lines and systemd calendars share: scheduled moments come from an iterator of dates in one zone."""
 
     __slots__ = ()
+    timezone: str
 
+    @abstractmethod
     def _dates(self, after: datetime) -> Iterator[datetime]:
-        raise NotImplementedError
-
-    @property
-    def _zone(self) -> tzinfo:
-        raise NotImplementedError
+        """The scheduled dates after one, in its zone; some before it may come, too."""
 
     def _moments_after(self, moment: Moment) -> Iterator[Moment]:
         try:
-            for when in self._dates(to_datetime(moment, self._zone)):
+            for when in self._dates(to_datetime(moment, parse_timezone(self.timezone))):
                 # Both libraries compute in local time, so in an hour that the clock repeats they may step back.
                 if (found := to_moment(when)) > moment:
                     yield found
@@ -251,10 +250,6 @@ class Cron(_Calendar):
     def identity(self) -> str:
         return f"cron {self.expression.upper()} {self.timezone}"
 
-    @property
-    def _zone(self) -> tzinfo:
-        return parse_timezone(self.timezone)
-
     def _dates(self, after: datetime) -> Iterator[datetime]:
         minute, hour = self.expression.split()[:2]
         if after.tzinfo is UTC or not (minute.startswith("*") or hour.startswith("*")):
@@ -316,10 +311,6 @@ class OnCalendar(_Calendar):
     @property
     def identity(self) -> str:
         return f"oncalendar {self.expressions.lower()} {self.timezone}"
-
-    @property
-    def _zone(self) -> tzinfo:
-        return parse_timezone(self.timezone)
 
     def _dates(self, after: datetime) -> Iterator[datetime]:
         # Line by line, since the library orders the moments of several by what the local clock shows, also when that

@@ -4,13 +4,18 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from exporter import __version__, cli, ctl
 from exporter.heartbeat import Name
 from exporter.roster import derive_token, ensure_secret
+
+Check: TypeAlias = Callable[[], int]
+Captured: TypeAlias = pytest.CaptureFixture[str]
 
 ROOT = str(Path(__file__).parents[2])
 CONFIG = "heartbeats: [{name: backup, interval: 1h}, {name: own, interval: 1h, token: own-token-0123456789}]"
@@ -34,11 +39,11 @@ def token(here: Path) -> str:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("check", [lambda: cli.main(["--config.check"]), lambda: ctl.main(["check-config"])])
 class TestCheckConfig:
-    def test_a_good_file_is_called_good(self, check, capsys) -> None:  # type: ignore[no-untyped-def] # fixtures
+    def test_a_good_file_is_called_good(self, check: Check, capsys: Captured) -> None:
         assert check() == 0
         assert capsys.readouterr() == ("config.yaml: good, 2 heartbeats\n", "")
 
-    def test_warnings_are_printed_and_leave_the_file_good(self, here, check, capsys) -> None:  # type: ignore[no-untyped-def] # fixtures
+    def test_warnings_are_printed_and_leave_the_file_good(self, here: Path, check: Check, capsys: Captured) -> None:
         (here / "config.yaml").write_text("heartbeats: [{name: backup, interval: 1h, grace: 0s}]")
         assert check() == 0
         out, err = capsys.readouterr()
@@ -46,7 +51,7 @@ class TestCheckConfig:
         assert err.startswith("config.yaml:1: heartbeats.backup.grace: ")
         assert err.endswith(" (warning)\n")
 
-    def test_every_error_of_a_bad_file_is_printed(self, here, check, capsys) -> None:  # type: ignore[no-untyped-def] # fixtures
+    def test_every_error_of_a_bad_file_is_printed(self, here: Path, check: Check, capsys: Captured) -> None:
         (here / "config.yaml").write_text("heartbeats:\n- {name: backup, interval: soon}\n- {name: 7}\n")
         assert check() == 1
         out, err = capsys.readouterr()
@@ -56,7 +61,7 @@ class TestCheckConfig:
         assert err.splitlines()[-1].endswith(" errors")
 
 
-def test_urls_prints_every_heartbeat_with_its_url(token: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_urls_prints_every_heartbeat_with_its_url(token: str, capsys: Captured) -> None:
     assert ctl.main(["urls"]) == 0
     assert capsys.readouterr().out == (
         f"backup\thttp://localhost:10090/heartbeat/{token}\n"
@@ -64,7 +69,7 @@ def test_urls_prints_every_heartbeat_with_its_url(token: str, capsys: pytest.Cap
     )
 
 
-def test_urls_prints_the_url_of_one(token: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_urls_prints_the_url_of_one(token: str, capsys: Captured) -> None:
     assert ctl.main(["urls", "backup", "--web.external-url=https://hb.example.org/"]) == 0
     assert capsys.readouterr().out == f"https://hb.example.org/heartbeat/{token}\n"
 
@@ -85,27 +90,27 @@ def test_urls_ends_quietly_when_nobody_reads_on(here: Path) -> None:
 
 
 @pytest.mark.usefixtures("token")
-def test_urls_of_a_heartbeat_that_is_not_there_names_the_likeliest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_urls_of_a_heartbeat_that_is_not_there_names_the_likeliest(capsys: Captured) -> None:
     assert ctl.main(["urls", "bakcup"]) == 1
     assert capsys.readouterr().err == 'config.yaml has no heartbeat "bakcup"; did you mean backup?\n'
 
 
 @pytest.mark.usefixtures("here")
-def test_urls_before_the_first_start_says_where_the_secret_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
+def test_urls_before_the_first_start_says_where_the_secret_comes_from(capsys: Captured) -> None:
     assert ctl.main(["urls"]) == 1
     err = capsys.readouterr().err
     assert "data/ping-secret cannot be read: No such file or directory" in err
     assert "made when the exporter first starts" in err
 
 
-def test_urls_of_a_bad_file_prints_its_errors(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_urls_of_a_bad_file_prints_its_errors(here: Path, capsys: Captured) -> None:
     (here / "config.yaml").write_text("heartbeats: [{name: backup}]")
     assert ctl.main(["urls"]) == 1
     assert capsys.readouterr().err.startswith("config.yaml:1: heartbeats.backup")
 
 
 @pytest.mark.usefixtures("here")
-def test_a_server_that_cannot_start_says_why_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_cannot_start_says_why_and_exits_with_1(capsys: Captured) -> None:
     assert cli.main(["--config.file=missing.yaml"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("heartbeat-exporter: cannot start:\nmissing.yaml: cannot be read: ")
@@ -119,7 +124,9 @@ def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("main", "name"), [(cli.main, "heartbeat-exporter"), (ctl.main, "heartbeatctl")])
-def test_the_version_is_printed_as_other_exporters_print_theirs(main, name, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def] # fixtures
+def test_the_version_is_printed_as_other_exporters_print_theirs(
+    main: Callable[[list[str]], int], name: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HEARTBEAT_EXPORTER_REVISION", "abc123")
     with pytest.raises(SystemExit) as caught:
         main(["--version"])

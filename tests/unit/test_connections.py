@@ -126,16 +126,23 @@ async def test_an_idle_connection_is_closed_in_the_end() -> None:
         assert await reader.read() == b""
 
 
-async def test_at_the_end_a_body_that_has_begun_to_arrive_is_still_heard() -> None:
+@asynccontextmanager
+async def half_sent() -> AsyncIterator[tuple[PatientServer, web.ServerRunner, *Streams]]:
+    """A request that is being handled, with half of its body still to come: cd."""
     begun = asyncio.Event()
 
-    async def slow(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         begun.set()
         return await read_all(request)
 
-    async with served(slow) as (server, runner), connection(runner) as (reader, writer):
+    async with served(handle) as (server, runner), connection(runner) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
         await begun.wait()
+        yield server, runner, reader, writer
+
+
+async def test_at_the_end_a_body_that_has_begun_to_arrive_is_still_heard() -> None:
+    async with half_sent() as (server, _, reader, writer):
         finishing = asyncio.ensure_future(server.finish(10))
         await asyncio.sleep(0)
         writer.write(b"cd")
@@ -145,15 +152,7 @@ async def test_at_the_end_a_body_that_has_begun_to_arrive_is_still_heard() -> No
 
 
 async def test_at_the_end_a_body_that_stays_away_is_waited_for_no_longer_than_said() -> None:
-    begun = asyncio.Event()
-
-    async def slow(request: web.Request) -> web.StreamResponse:
-        begun.set()
-        return await read_all(request)
-
-    async with served(slow) as (server, runner), connection(runner) as (reader, writer):
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
-        await begun.wait()
+    async with half_sent() as (server, runner, reader, _):
         await server.finish(0.1)
         await runner.cleanup()
         assert await reader.read() == b""
