@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from scraping import check_page
 
 from exporter.config import load
 from exporter.flags import ListenAddress
 from exporter.heartbeat import BEAT_EVERY, Name, Ping
+from exporter.metrics.negotiation import Format
 from exporter.roster import Roster, read_secret
 from exporter.schedule import Moment
 from exporter.server import Exporter, Settings, running, wall_clock
@@ -54,10 +56,13 @@ class Running:
         """The pings kept of a heartbeat, newest first."""
         return await self.exporter._monitor._store.history(Name(name))
 
-    async def metrics(self) -> str:
-        async with self.client.get("/metrics", headers={"Accept": "text/plain"}) as answer:
+    async def metrics(self, path: str = "/metrics", form: Format = Format.TEXT) -> str:
+        """The page of metrics, once it has passed every check."""
+        async with self.client.get(path, headers={"Accept": form.content_type}) as answer:
             assert answer.status == 200
-            return await answer.text()
+            page = await answer.text()
+            await asyncio.to_thread(check_page, page, answer.headers["Content-Type"])
+            return page
 
     async def pass_time(self, clock: Clock, seconds: float) -> None:
         """Let time go by as it does while the exporter runs."""

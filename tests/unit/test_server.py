@@ -10,6 +10,7 @@ from running import LOOPBACK, Clock, Running, exporter_in, make_settings, until
 from structlog.testing import capture_logs
 
 from exporter.flags import ListenAddress
+from exporter.metrics.negotiation import Format
 from exporter.schedule import Moment
 from exporter.server import StartError, running
 
@@ -78,19 +79,18 @@ async def test_the_metrics_come_zipped_and_as_openmetrics_to_those_who_ask(serve
         assert answer.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
         assert answer.headers["Content-Encoding"] == "gzip"
         assert answer.headers["Vary"] == "Accept, Accept-Encoding"
-        assert (await answer.text()).endswith("# EOF\n")
+    assert (await server.metrics(form=Format.OPENMETRICS)).endswith("# EOF\n")
 
 
 async def test_metrics_can_be_selected_by_name(server: Running) -> None:
-    async with server.client.get("/metrics?name[]=heartbeat_overdue&name[]=python_info") as answer:
-        page = await answer.text()
+    page = await server.metrics("/metrics?name[]=heartbeat_overdue&name[]=python_info")
     samples = [line.split("{")[0] for line in page.splitlines() if not line.startswith("#")]
     assert samples == ["heartbeat_overdue", "python_info"]
 
 
 async def test_the_telemetry_path_can_be_another(tmp_path: Path) -> None:
     async with exporter_in(tmp_path, CONFIG, telemetry_path="/probe") as server:
-        assert (await get(server, "/probe"))[0] == 200
+        assert "heartbeat_overdue" in await server.metrics("/probe")
         assert (await get(server, "/metrics"))[0] == 404
         assert '<a href="/probe">' in (await get(server, "/"))[1]
 
