@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 
@@ -66,7 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0 good, 1 the answer is no, 2 usage."""
+    """Run the command; returns its exit code: 0 good, 1 the answer is no, 2 usage.
+
+    A server that was stopped does not return but ends the process with 0.
+    """
     options = build_parser().parse_args(arguments)
     if options.config_check:
         return check_config(options.config_file)
@@ -81,12 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         external_url=external_url(options.external_url, given(options.web_listen), given(options.ping_listen)),
         enable_lifecycle=options.enable_lifecycle,
     )
+    runner = asyncio.Runner()
     try:
-        asyncio.run(serve(settings))
+        runner.run(serve(settings))
     except StartError as error:
+        runner.close()
         print(f"heartbeat-exporter: cannot start:\n{error}", file=sys.stderr)
         return 1
-    return 0
+    # All is answered, stored and closed. A thread that still renders a page for somebody who was cut off would hold up
+    # the end of the interpreter, and is not waited for.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
