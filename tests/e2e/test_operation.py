@@ -2,7 +2,8 @@
 
 import signal
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,6 +31,15 @@ def head(exporter: Exporter, *headers: str) -> bytes:
     """The head of a ping of its one heartbeat."""
     (url,) = exporter.urls().values()
     return "\r\n".join([f"POST {urlsplit(url).path} HTTP/1.1", "Host: test", *headers, "\r\n"]).encode()
+
+
+@contextmanager
+def begun_ping(exporter: Exporter) -> Iterator[socket.socket]:
+    """A connection on which a ping has begun, with the four bytes of its body still to come."""
+    with connect(exporter) as connection:
+        connection.sendall(head(exporter, "Content-Length: 4", "Expect: 100-continue"))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        yield connection
 
 
 def test_sigterm_answers_the_pings_that_have_come_and_exits_with_0(start_exporter: StartExporter) -> None:
@@ -63,9 +73,7 @@ async def test_sigterm_counts_what_it_answers_and_nothing_else(start_exporter: S
 
 def test_sigterm_still_hears_the_rest_of_a_ping_that_has_begun(start_exporter: StartExporter) -> None:
     exporter = start_exporter(ONE)
-    with connect(exporter) as connection:
-        connection.sendall(head(exporter, "Content-Length: 4", "Expect: 100-continue"))
-        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+    with begun_ping(exporter) as connection:
         exporter.send(signal.SIGTERM)
         eventually("it accepts nothing more", lambda: refuses(exporter), exporter)
         connection.sendall(b"done")
@@ -75,9 +83,7 @@ def test_sigterm_still_hears_the_rest_of_a_ping_that_has_begun(start_exporter: S
 
 def test_sigterm_does_not_wait_for_a_ping_that_never_ends(start_exporter: StartExporter) -> None:
     exporter = start_exporter(ONE)
-    with connect(exporter) as connection:
-        connection.sendall(head(exporter, "Content-Length: 4", "Expect: 100-continue"))
-        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+    with begun_ping(exporter):
         exporter.send(signal.SIGTERM)
         assert exporter.wait(within=10) == 0
 
