@@ -53,12 +53,12 @@ def flags_table(parser: argparse.ArgumentParser) -> str:
     parts = []
     rows = []
     # argparse lists its actions nowhere else.
-    for action in parser._actions:  # noqa: SLF001
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            purposes = {choice.dest: choice.help for choice in action._choices_actions}  # noqa: SLF001
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            purposes = {choice.dest: choice.help for choice in action._choices_actions}
             for name, command in action.choices.items():
                 parts.append(f"`{command.prog}`: {purposes[name]}.\n\n{flags_table(command)}")
-        elif not isinstance(action, argparse._HelpAction):  # noqa: SLF001
+        elif not isinstance(action, argparse._HelpAction):
             rows.append(f"| `{_spelling(action)}` | {_escaped(action.help or '')} |")
     table = "\n".join(["| flag | meaning |", "|---|---|", *rows])
     return "\n\n".join([table, *parts] if rows else parts)

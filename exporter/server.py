@@ -21,7 +21,7 @@ from exporter.metrics.page import Page
 from exporter.metrics.telemetry import Telemetry
 from exporter.monitor import Monitor
 from exporter.roster import AlikeTokensError, Roster, SecretError, ensure_secret, read_secret
-from exporter.schedule import Moment
+from exporter.schedule import SECOND, Moment
 from exporter.store import StoreError
 from exporter.store.sqlite import SqliteStore
 from exporter.web.app import Service
@@ -31,7 +31,7 @@ from exporter.web.scrape import Scrape
 from exporter.web.serving import Endpoint
 from exporter.web.status import StatusPage
 
-BEAT_SECONDS = BEAT_EVERY / 1000
+BEAT_SECONDS = BEAT_EVERY / SECOND
 RETRY_SECONDS = 1.0
 """How soon a store that failed is tried again."""
 

@@ -31,17 +31,17 @@ def _values(columns: str) -> str:
     return ", ".join("?" for _ in columns.split(","))
 
 
-_READ_RECORDS = f"SELECT {_RECORD} FROM heartbeats"  # noqa: S608 - the names above
+_READ_RECORDS = f"SELECT {_RECORD} FROM heartbeats"
 _WRITE_RECORD = (
-    f"INSERT INTO heartbeats ({_RECORD}) VALUES ({_values(_RECORD)}) ON CONFLICT (name) DO UPDATE SET "  # noqa: S608
+    f"INSERT INTO heartbeats ({_RECORD}) VALUES ({_values(_RECORD)}) ON CONFLICT (name) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _RECORD.split(", ")[1:])
 )
 _DELETE_RECORD = "DELETE FROM heartbeats WHERE name = ?"
 
 _ID = "(SELECT id FROM heartbeats WHERE name = ?)"
-_READ_PINGS = f"SELECT {_PING} FROM pings WHERE heartbeat = {_ID} ORDER BY number DESC"  # noqa: S608
-_WRITE_PING = f"INSERT INTO pings (heartbeat, {_PING}) VALUES ({_ID}, {_values(_PING)})"  # noqa: S608
-_DELETE_PINGS = f"DELETE FROM pings WHERE heartbeat = {_ID} AND number <= ?"  # noqa: S608
+_READ_PINGS = f"SELECT {_PING} FROM pings WHERE heartbeat = {_ID} ORDER BY number DESC"
+_WRITE_PING = f"INSERT INTO pings (heartbeat, {_PING}) VALUES ({_ID}, {_values(_PING)})"
+_DELETE_PINGS = f"DELETE FROM pings WHERE heartbeat = {_ID} AND number <= ?"
 
 _READ_LIVENESS = "SELECT alive_at, outage_start, outage_end FROM liveness"
 _WRITE_LIVENESS = "REPLACE INTO liveness (id, alive_at, outage_start, outage_end) VALUES (1, ?, ?, ?)"

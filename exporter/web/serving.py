@@ -1,6 +1,5 @@
 """What every request has in common: measured, logged without its path, answered with the right refusal."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -57,9 +56,6 @@ def _measured(endpoint: Endpoint, telemetry: Telemetry) -> Handler:
             else:
                 answer = await endpoint.handler(request)
             code = answer.status
-        except asyncio.CancelledError:
-            code = 499  # the client went away; the number that nginx made customary
-            raise
         finally:
             seconds = time.perf_counter() - started
             telemetry.request_served(endpoint.name, request.method, code, seconds)
