@@ -150,6 +150,11 @@ OF_HEARTBEATS: tuple[HeartbeatMetric, ...] = (
         "The last exit status that a job sent; absent until one was sent.",
         lambda o: o.record.last_exit_status,
     ),
+    _gauge(
+        "heartbeat_max_runtime_seconds",
+        "How long a run may take, from its start to its check-in; absent unless max_runtime is set.",
+        lambda o: o.heartbeat.max_runtime,
+    ),
     HeartbeatMetric(
         "heartbeat_pings_total",
         Type.COUNTER,

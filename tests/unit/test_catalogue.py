@@ -25,6 +25,7 @@ CONTRACT = {
     "heartbeat_last_duration_seconds": "gauge",
     "heartbeat_last_lateness_seconds": "gauge",
     "heartbeat_last_exit_status": "gauge",
+    "heartbeat_max_runtime_seconds": "gauge",
     "heartbeat_pings_total{signal}": "counter",
     "heartbeat_info{schedule,timezone,description,runbook_url}": "gauge",
     "heartbeat_exporter_heartbeats{status}": "gauge",
@@ -53,6 +54,7 @@ BACKUP = Heartbeat(
     description="Nightly dump",
     runbook_url="https://wiki.example/db-backup",
     labels=(("team", "storage"),),
+    max_runtime=2 * HOUR,
 )
 BUSY = Observation(
     BACKUP,
@@ -114,6 +116,7 @@ def test_the_catalogue_is_the_contract() -> None:
         ("heartbeat_last_duration_seconds", 61500, None),
         ("heartbeat_last_lateness_seconds", -250, None),
         ("heartbeat_last_exit_status", 137, None),
+        ("heartbeat_max_runtime_seconds", 2 * HOUR, None),
         ("heartbeat_info", 1, 1),
     ],
 )
