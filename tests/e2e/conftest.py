@@ -33,7 +33,7 @@ def start_alert_path(tmp_path: Path, start_exporter: StartExporter) -> Iterator[
             alertmanager = stack.enter_context(Alertmanager(tmp_path, webhook.url))
             alertmanager.start()
             exporter = start_exporter(config)
-            prometheus = stack.enter_context(Prometheus(tmp_path, exporter, alertmanager))
+            prometheus = stack.enter_context(Prometheus(tmp_path, [exporter], alertmanager))
             prometheus.start()
             return AlertPath(exporter, prometheus, alertmanager, webhook)
 

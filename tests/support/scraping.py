@@ -1,9 +1,9 @@
 """What every test that scrapes does with the page: hand it to the readers that will meet it in the field."""
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 
+from programs import program
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -48,13 +48,6 @@ def samples_of(families: Iterable[Metric]) -> dict[tuple[str, frozenset[tuple[st
     }
 
 
-def promtool() -> str:
-    """Where Prometheus's own tool is."""
-    found = shutil.which("promtool")
-    assert found is not None, "promtool is missing; install it with: apt-get install prometheus"
-    return found
-
-
 def _check_samples(family: Metric) -> None:
     assert family.samples, f"{family.name} has no samples"
     assert family.documentation, f"{family.name} has no help"
@@ -74,7 +67,11 @@ def _abridged(text: str) -> str:
 
 def _check_with_promtool(text: str) -> None:
     checked = subprocess.run(
-        [promtool(), "check", "metrics"], input=_abridged(text).encode(), capture_output=True, timeout=60, check=False
+        [program("promtool"), "check", "metrics"],
+        input=_abridged(text).encode(),
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
     complaints = (checked.stdout + checked.stderr).decode()
     assert (checked.returncode, complaints) == (0, ""), f"promtool check metrics: {complaints}"

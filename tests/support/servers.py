@@ -6,7 +6,6 @@ Prometheus and Alertmanager run what `deploy/` ships; only addresses and lengths
 import http.client
 import json
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
+from programs import program
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from scraping import check_page, samples_of
 
@@ -52,14 +52,6 @@ def eventually(what: str, question: Callable[[], T], *servers: "Server", within:
             logs = "\n".join(server.tail() for server in servers)
             pytest.fail(f"{what}: not so after {within} s\nlast answer: {answer!r}\n{logs}")
         time.sleep(0.05)
-
-
-def program(*names: str, package: str) -> str:
-    """The path of a program, under whichever of its names is installed."""
-    for name in names:
-        if path := shutil.which(name):
-            return path
-    pytest.fail(f"{names[0]} is missing; install it with: apt-get install {package}")
 
 
 def free_port() -> int:
@@ -236,7 +228,7 @@ StartExporter: TypeAlias = Callable[..., Exporter]
 
 def curl(url: str) -> None:
     """Ping as a job does, with curl; fails unless the ping was taken."""
-    path = program("curl", package="curl")
+    path = program("curl")
     pinged = subprocess.run(
         [path, "-fsS", "-m", "10", "--noproxy", "*", url], capture_output=True, text=True, timeout=20, check=False
     )
@@ -257,16 +249,16 @@ class Alert:
 
 
 class Prometheus(Server):
-    """A Prometheus with the rules that we ship, which scrapes one exporter and tells one Alertmanager."""
+    """A Prometheus with the rules that we ship, which scrapes exporters and tells an Alertmanager or nobody."""
 
-    def __init__(self, folder: Path, exporter: Exporter, alertmanager: Server) -> None:
+    def __init__(self, folder: Path, exporters: Sequence[Exporter], alertmanager: Server | None = None) -> None:
         super().__init__(folder, "prometheus", free_port())
         config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())
         config["global"] = {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": EVALUATION_INTERVAL}
         (scraped,) = config["scrape_configs"]
-        scraped["static_configs"] = [{"targets": [f"127.0.0.1:{exporter.port}"]}]
+        scraped["static_configs"] = [{"targets": [f"127.0.0.1:{exporter.port}" for exporter in exporters]}]
         (told,) = config["alerting"]["alertmanagers"]
-        told["static_configs"] = [{"targets": [f"127.0.0.1:{alertmanager.port}"]}]
+        told["static_configs"] = [{"targets": [f"127.0.0.1:{alertmanager.port}"] if alertmanager else []}]
         self._config = folder / "prometheus.yaml"
         self._config.write_text(yaml.safe_dump(config))
         (folder / "rules").mkdir()
@@ -278,7 +270,7 @@ class Prometheus(Server):
 
     def command(self) -> Sequence[str]:
         return [
-            program("prometheus", package="prometheus"),
+            program("prometheus"),
             f"--config.file={self._config}",
             f"--storage.tsdb.path={self.folder / 'prometheus'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
@@ -329,7 +321,7 @@ class Alertmanager(Server):
 
     def command(self) -> Sequence[str]:
         return [
-            program("alertmanager", "prometheus-alertmanager", package="prometheus-alertmanager"),
+            program("alertmanager"),
             f"--config.file={self._config}",
             f"--storage.path={self.folder / 'alertmanager'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
