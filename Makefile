@@ -20,7 +20,7 @@ test: .venv/.dev tools check ## Run every check and every test
 	$(BIN)/python -m pytest --cov
 
 .PHONY: check
-check: lint types layers docs-check ## Run the checks that need no test
+check: lint types layers generated-check ## Run the checks that need no test
 
 .PHONY: lint
 lint: .venv/.dev ## Check style and formatting, the Dockerfile's too
@@ -36,13 +36,15 @@ types: .venv/.dev ## Check the types
 layers: .venv/.dev ## Check who imports whom
 	$(BIN)/lint-imports
 
-.PHONY: docs-check
-docs-check: .venv/.dev ## Check that generated docs are up to date and that every link leads somewhere
+.PHONY: generated-check
+generated-check: .venv/.dev ## Check that what is generated is up to date and that every link of the docs leads somewhere
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m deploy.generate --check
 
-.PHONY: docs
-docs: .venv/.dev ## Regenerate what in the docs is made from the code
+.PHONY: generated
+generated: .venv/.dev ## Regenerate what is made from the code and the rules: parts of the docs, dashboards, PrometheusRule
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m deploy.generate
 
 .PHONY: lock
 lock: .venv/.dev ## Bring the lock files in line with pyproject.toml; make lock UPGRADE=1 takes the newest versions
@@ -63,7 +65,7 @@ clean: ## Remove what these commands made, the store in data/ excepted
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 # $(call apt_install,<packages>): from the distribution, as root or through sudo.
 define apt_install

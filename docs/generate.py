@@ -130,6 +130,22 @@ def _anchors(tokens: Sequence[Token]) -> Iterator[str]:
         seen[anchor] += 1
 
 
+def settle(root: Path, texts: Mapping[Path, str], *, check: bool) -> list[str]:
+    """Write each file of the project that does not hold its text; with ``check`` only return a sentence for each."""
+    complaints = []
+    for path, text in texts.items():
+        file = root / path
+        if file.exists() and file.read_text(encoding="utf-8") == text:
+            continue
+        if check:
+            complaints.append(f"{path} is out of date: run `make generated`")
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            print(f"{path} written")
+    return complaints
+
+
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Run the script; returns its exit code: 0 good, 1 something differs or is broken."""
     parser = argparse.ArgumentParser(prog="python -m docs.generate", description="Fill in the documentation.")
@@ -145,16 +161,8 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     except DocsError as error:
         print(error, file=sys.stderr)
         return 1
-    complaints = []
-    for path, text in {**wanted, SCHEMA: f"{json.dumps(json_schema(), indent=2, ensure_ascii=False)}\n"}.items():
-        file = root / path
-        if file.exists() and file.read_text(encoding="utf-8") == text:
-            continue
-        if check:
-            complaints.append(f"{path} is out of date: run `make docs`")
-        else:
-            file.write_text(text, encoding="utf-8")
-            print(f"{path} written")
+    schema = f"{json.dumps(json_schema(), indent=2, ensure_ascii=False)}\n"
+    complaints = settle(root, {**wanted, SCHEMA: schema}, check=check)
     complaints += broken_links(root, wanted)
     for complaint in complaints:
         print(complaint, file=sys.stderr)

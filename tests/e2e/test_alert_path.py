@@ -9,7 +9,7 @@ from servers import curl, eventually
 OVERDUE = ("HeartbeatOverdue", "report")
 FAILED = ("HeartbeatFailed", "import")
 EXPORTER_DOWN = ("HeartbeatExporterDown", "")
-SEVERAL = 6
+SEVERAL = 9
 """Evaluations of the rules: enough for every rule that would resolve, and for Alertmanager to forget an alert of which
 it is not told again."""
 
@@ -59,7 +59,10 @@ def test_a_job_that_reports_a_failure_alerts_until_it_succeeds(start_alert_path:
     firing = path.notified(FAILED, "firing")
     assert {notice.receiver for notice in firing} == {"storage-chat"}
     assert firing[0].alert.labels["severity"] == "warning"
-    assert "(in a row: 1). It has never succeeded." in firing[0].alert.annotations["description"]
+    description = firing[0].alert.annotations["description"]
+    assert description.startswith("import has been failing since 20")
+    assert " (in a row: 1), most recently at 20" in description
+    assert " It has never succeeded. It was last seen " in description
 
     curl(url)
     path.notified(FAILED, "resolved")
@@ -67,23 +70,30 @@ def test_a_job_that_reports_a_failure_alerts_until_it_succeeds(start_alert_path:
 
 
 def assert_still_firing(path: AlertPath) -> None:
-    """Both alerts on heartbeats fire, and have not ceased to since the notices were last forgotten."""
+    """Both alerts on heartbeats fire and are told again, and none has resolved since what came was last forgotten."""
+    told = {alert: len(path.webhook.notices((*alert, "firing"))) for alert in (OVERDUE, FAILED)}
     path.prometheus.evaluate(SEVERAL)
+    for alert, times in told.items():
+        path.webhook.awaited(alert, "firing", path.prometheus, path.alertmanager, times=times + 1)
     assert {OVERDUE, FAILED} <= path.prometheus.firing()
     assert {OVERDUE, FAILED} <= path.alertmanager.active().keys()
     assert not {(*OVERDUE, "resolved"), (*FAILED, "resolved")} & path.webhook.seen()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
-def test_an_exporter_that_goes_down_alerts_and_resolves_nothing(
+def test_an_exporter_that_goes_down_alerts_and_resolves_nothing_until_it_is_back_and_pinged(
     start_alert_path: StartAlertPath, number: signal.Signals
 ) -> None:
-    path = start_alert_path("""
+    path = start_alert_path(
+        """
         heartbeats:
           - {name: report, interval: 1s, grace: 0s}
           - {name: import, interval: 1h}
-    """)
-    curl(f"{path.exporter.urls()['import']}/fail")
+        """,
+        repeat_interval="1s",
+    )
+    urls = path.exporter.urls()
+    curl(f"{urls['import']}/fail")
     path.notified(OVERDUE, "firing")
     path.notified(FAILED, "firing")
     eventually(
@@ -98,3 +108,7 @@ def test_an_exporter_that_goes_down_alerts_and_resolves_nothing(
     path.exporter.start()
     path.notified(EXPORTER_DOWN, "resolved")
     assert_still_firing(path)
+
+    curl(urls["import"])
+    path.notified(FAILED, "resolved", meanwhile=lambda: curl(urls["report"]))
+    path.notified(OVERDUE, "resolved", meanwhile=lambda: curl(urls["report"]))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from servers import Alertmanager, Exporter, Prometheus, eventually
+from servers import Alertmanager, Exporter, Prometheus
 from webhook import Notice, Webhook
 
 
@@ -21,15 +21,9 @@ class AlertPath:
         self, alert: tuple[str, str], status: str, meanwhile: Callable[[], None] = lambda: None
     ) -> list[Notice]:
         """What came of an alert in a status, once something has; until then, something is done again and again."""
-
-        def notices() -> list[Notice]:
-            meanwhile()
-            return self.webhook.notices((*alert, status))
-
-        return eventually(
-            f"{alert} is notified as {status}", notices, self.exporter, self.prometheus, self.alertmanager
-        )
+        servers = (self.exporter, self.prometheus, self.alertmanager)
+        return self.webhook.awaited(alert, status, *servers, meanwhile=meanwhile)
 
 
-StartAlertPath: TypeAlias = Callable[[str], AlertPath]
-"""Starts all of it, the exporter with this configuration."""
+StartAlertPath: TypeAlias = Callable[..., AlertPath]
+"""Starts all of it: the exporter with this configuration, Alertmanager with these keywords."""

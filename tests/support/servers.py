@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
@@ -25,11 +26,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from scraping import check_page, samples_of
 
 from exporter.metrics.negotiation import Format
+from exporter.schedule import format_duration, parse_duration
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 SCRAPE_INTERVAL = "1s"
 EVALUATION_INTERVAL = "500ms"
+WATCHDOG_RECEIVER = "watchdog"
 
 T = TypeVar("T")
 
@@ -141,11 +144,13 @@ class Server:
         lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
         return "\n".join([f"--- {self._name}", *lines[-30:]])
 
-    def request(self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Answer:
+    def request(
+        self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: str | None = None
+    ) -> Answer:
         """What it answers. Raises OSError where it does not."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method, path, headers=dict(headers or {}))
+            connection.request(method, path, body, headers=dict(headers or {}))
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers.get("Content-Type", ""), answer.read().decode())
         finally:
@@ -262,8 +267,10 @@ class Prometheus(Server):
         self._config = folder / "prometheus.yaml"
         self._config.write_text(yaml.safe_dump(config))
         (folder / "rules").mkdir()
+        self._groups: set[str] = set()
         for file in (DEPLOY / "prometheus" / "rules").glob("*.yaml"):
             rules = yaml.safe_load(file.read_text())
+            self._groups |= {group["name"] for group in rules["groups"] if "interval" not in group}
             for rule in (rule for group in rules["groups"] for rule in group["rules"] if "for" in rule):
                 rule["for"] = "1s"
             (folder / "rules" / file.name).write_text(yaml.safe_dump(rules))
@@ -289,11 +296,19 @@ class Prometheus(Server):
         return {Alert(alert["labels"], {}).key for alert in alerts if alert["state"] == "firing"}
 
     def evaluations(self) -> float:
-        """How often the rules have been evaluated; fails if any of them could not be."""
+        """How often each group of rules has been evaluated, those with an interval of their own left out.
+
+        Fails if any rule could not be.
+        """
         families = parse_text(self.request("/metrics").text)
         samples = [sample for family in families for sample in family.samples]
         assert not sum(s.value for s in samples if s.name == "prometheus_rule_evaluation_failures_total"), self.tail()
-        return sum(s.value for s in samples if s.name == "prometheus_rule_group_iterations_total")
+        return min(
+            sample.value
+            for sample in samples
+            if sample.name == "prometheus_rule_group_iterations_total"
+            and sample.labels["rule_group"].rpartition(";")[2] in self._groups
+        )
 
     def evaluate(self, times: int) -> None:
         """Wait until the rules have been evaluated so many times more."""
@@ -302,20 +317,39 @@ class Prometheus(Server):
 
 
 class Alertmanager(Server):
-    """An Alertmanager with the routes that we ship, which sends each receiver's notifications to a path of its name."""
+    """An Alertmanager with the routes that we ship, which sends each receiver's notifications to a path of its name.
 
-    def __init__(self, folder: Path, receiver_url: str) -> None:
+    The lengths of time of every route are replaced, but those of the watchdog's: that one keeps its own, with a second
+    for a minute, and calls another URL if one is given.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        receiver_url: str,
+        *,
+        group_wait: str = "0s",
+        group_interval: str = "1s",
+        repeat_interval: str = "1h",
+        watchdog_url: str | None = None,
+    ) -> None:
         super().__init__(folder, "alertmanager", free_port())
         config = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yaml").read_text())
+        self._pace = {"group_wait": group_wait, "group_interval": group_interval, "repeat_interval": repeat_interval}
         self._hurry(config["route"])
         for receiver in config["receivers"]:
             (hook,) = receiver["webhook_configs"]
             hook["url"] = f"{receiver_url}/{receiver['name']}"
+            if receiver["name"] == WATCHDOG_RECEIVER and watchdog_url is not None:
+                hook["url"] = watchdog_url
         self._config = folder / "alertmanager.yaml"
         self._config.write_text(yaml.safe_dump(config))
 
     def _hurry(self, route: dict[str, Any]) -> None:
-        route.update(group_wait="0s", group_interval="1s", repeat_interval="1h")
+        if route["receiver"] == WATCHDOG_RECEIVER:
+            route.update({key: format_duration(parse_duration(route[key]) // 60) for key in self._pace})
+        else:
+            route.update(self._pace)
         for child in route.get("routes", []):
             self._hurry(child)
 
@@ -328,8 +362,29 @@ class Alertmanager(Server):
             "--cluster.listen-address=",  # no cluster, and so no port for one
         ]
 
+    def tell(self, *alerts: Mapping[str, str], ended: bool = False) -> None:
+        """Tell it, as Prometheus does, that alerts with these labels fire, or that they have just ended."""
+        ends = {"endsAt": datetime.now(UTC).isoformat()} if ended else {}
+        told = json.dumps([{"labels": dict(labels), **ends} for labels in alerts])
+        answer = self.request("/api/v2/alerts", "POST", {"Content-Type": "application/json"}, told)
+        assert answer.status == 200, answer
+
     def active(self) -> dict[tuple[str, str], Alert]:
         """The alerts that are active, by their keys."""
         alerts = self.json("/api/v2/alerts?active=true&silenced=false&inhibited=false")
         found = (Alert(alert["labels"], alert["annotations"]) for alert in alerts)
         return {alert.key: alert for alert in found}
+
+    def muted(self) -> dict[tuple[str, str], set[tuple[str, str]]]:
+        """The alerts that others inhibit, each with those others, by their keys."""
+        alerts = self.json("/api/v2/alerts")
+        keys = {alert["fingerprint"]: Alert(alert["labels"], {}).key for alert in alerts}
+        return {
+            keys[alert["fingerprint"]]: {keys[by] for by in alert["status"]["inhibitedBy"]}
+            for alert in alerts
+            if alert["status"]["inhibitedBy"]
+        }
+
+
+StartAlertmanager: TypeAlias = Callable[..., Alertmanager]
+"""Starts an Alertmanager with these keywords, all of them texts."""

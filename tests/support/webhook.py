@@ -2,12 +2,12 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from servers import Alert
+from servers import Alert, Server, eventually
 
 
 @dataclass(frozen=True)
@@ -25,32 +25,74 @@ class Notice:
         return (*self.alert.key, self.status)
 
 
+@dataclass(frozen=True)
+class Notification:
+    """What Alertmanager sends at once: the alerts of one group, for one receiver."""
+
+    receiver: str
+    status: str
+    """``firing`` if any of its alerts does, else ``resolved``."""
+    group: Mapping[str, str]
+    """The labels that its alerts have in common, as ``group_by`` names them."""
+    notices: tuple[Notice, ...]
+
+    def heartbeats(self, status: str) -> set[str]:
+        """The heartbeats of its alerts that have a status."""
+        return {notice.alert.labels["heartbeat"] for notice in self.notices if notice.status == status}
+
+
 class Webhook:
     """Where notifications arrive: each receiver's at the path of its name."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._notices: list[Notice] = []
+        self._notifications: list[Notification] = []
 
     def add(self, path: str, body: bytes) -> None:
         """Remember a notification."""
         message = json.loads(body)
-        self._notices += [
-            Notice(path.removeprefix("/"), alert["status"], Alert(alert["labels"], alert["annotations"]))
+        receiver = path.removeprefix("/")
+        notices = tuple(
+            Notice(receiver, alert["status"], Alert(alert["labels"], alert["annotations"]))
             for alert in message["alerts"]
-        ]
+        )
+        self._notifications.append(Notification(receiver, message["status"], message["groupLabels"], notices))
+
+    def notifications(self, alertname: str) -> list[Notification]:
+        """What came of the groups of an alert, in the order in which it came."""
+        return [notification for notification in self._notifications if notification.group["alertname"] == alertname]
 
     def notices(self, key: tuple[str, str, str]) -> list[Notice]:
         """What came of one alert in one status, in the order in which it came."""
-        return [notice for notice in self._notices if notice.key == key]
+        return [notice for notice in self._all() if notice.key == key]
+
+    def awaited(
+        self,
+        alert: tuple[str, str],
+        status: str,
+        *servers: Server,
+        times: int = 1,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> list[Notice]:
+        """What came of an alert in a status, once so many have come; until then, something is done again and again."""
+
+        def notices() -> list[Notice]:
+            meanwhile()
+            found = self.notices((*alert, status))
+            return found if len(found) >= times else []
+
+        return eventually(f"{alert} is notified as {status}, {times} times", notices, *servers)
 
     def seen(self) -> set[tuple[str, str, str]]:
         """What came at all."""
-        return {notice.key for notice in self._notices}
+        return {notice.key for notice in self._all()}
 
     def forget(self) -> None:
         """Forget what came so far."""
-        self._notices.clear()
+        self._notifications.clear()
+
+    def _all(self) -> list[Notice]:
+        return [notice for notification in self._notifications for notice in notification.notices]
 
 
 class _Server(ThreadingHTTPServer):

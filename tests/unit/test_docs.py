@@ -149,8 +149,8 @@ def test_a_check_names_what_is_out_of_date_and_changes_nothing(
     page.write_text(REGION)
     assert main(["--check"], tmp_path) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "README.md is out of date: run `make docs`",
-        "docs/config.schema.json is out of date: run `make docs`",
+        "README.md is out of date: run `make generated`",
+        "docs/config.schema.json is out of date: run `make generated`",
     ]
     assert page.read_text() == REGION
 
