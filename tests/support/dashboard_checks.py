@@ -5,20 +5,25 @@ Each check yields what is wrong with a dashboard; nothing where all is well.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
 from itertools import combinations
-from pathlib import Path
-from typing import NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
-import yaml
-from dashboards import BUILT_IN, Dashboard, Override, Panel, Target, references, texts
-from promql_parser import Call, Expr, Matcher, MatchOp, MatrixSelector, VectorSelector, parse, walk
+from dashboards import BUILT_IN, Check, Complaint, Dashboard, Override, Panel, references, texts
+from promql_parser import VectorSelector
+from query_checks import (
+    METRICS,
+    counters,
+    instance_matchers,
+    job_matchers,
+    metrics,
+    parsed,
+    promql,
+    rate_intervals,
+)
 
-from deploy.generate import RULES
 from exporter.heartbeat import Signal, Status
-from exporter.metrics.catalogue import OF_EXPORTER, OF_HEARTBEATS, Type
+from exporter.metrics.catalogue import OF_EXPORTER, OF_HEARTBEATS
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS_OF_GRID = 24
@@ -28,62 +33,11 @@ UNITS = frozenset(
 )
 """Those of Grafana's units, by its ids, that the dashboards may use."""
 
-RATES = frozenset({"rate", "irate", "increase"})
-RATE_INTERVAL = timedelta(seconds=677)
-"""Stands for $__rate_interval, as no range is written like this."""
-
-OF_PROCESS = frozenset(
-    {
-        "process_cpu_seconds_total",
-        "process_max_fds",
-        "process_open_fds",
-        "process_resident_memory_bytes",
-        "process_start_time_seconds",
-        "process_virtual_memory_bytes",
-        "python_info",
-    }
-)
-"""What prometheus_client shows of every process, and Linux lets it know."""
-
-OF_PROMETHEUS = frozenset({"ALERTS", "ALERTS_FOR_STATE", "up"})
-
-_HISTOGRAM_PARTS = frozenset(
-    f"{metric.name}_{part}"
-    for metric in OF_EXPORTER
-    if metric.type is Type.HISTOGRAM
-    for part in ("bucket", "count", "sum")
-)
-_COUNTERS = _HISTOGRAM_PARTS | {metric.name for metric in (*OF_HEARTBEATS, *OF_EXPORTER) if metric.type is Type.COUNTER}
-_RECORDED = frozenset(
-    rule["record"]
-    for group in yaml.safe_load((Path(__file__).parents[2] / RULES).read_text())["groups"]
-    for rule in group["rules"]
-    if "record" in rule
-)
-METRICS = (
-    frozenset(metric.name for metric in (*OF_HEARTBEATS, *OF_EXPORTER) if metric.type is not Type.HISTOGRAM)
-    | _HISTOGRAM_PARTS
-    | _RECORDED
-    | OF_PROCESS
-    | OF_PROMETHEUS
-)
-
 _LABELS = frozenset({"alertname", "heartbeat", "instance", "job", "severity", "team"}).union(
     *(metric.labels for metric in (*OF_HEARTBEATS, *OF_EXPORTER))
 )
 _SERIES_BY_LEGEND = {"{{signal}}": frozenset(Signal), "{{status}}": frozenset(Status)}
 """The names of a panel's series where its legend is this one."""
-
-
-class Complaint(NamedTuple):
-    """Something that is wrong with a dashboard."""
-
-    where: str
-    """A panel, a query or a variable; empty for the dashboard itself."""
-    what: str
-
-
-Check: TypeAlias = Callable[[Dashboard], Iterator[Complaint]]
 
 
 def _repeated(values: Iterable[object]) -> list[str]:
@@ -200,99 +154,6 @@ def ref_ids(dashboard: Dashboard) -> Iterator[Complaint]:
     for where, panel in _titled(dashboard):
         for ref_id in _repeated(target.ref_id for target in panel.targets):
             yield Complaint(where, f"has several queries {ref_id}")
-
-
-def parsed(query: str) -> Expr | str:
-    """A query as PromQL; or what is wrong with it."""
-    text = query.replace("$__rate_interval", f"{RATE_INTERVAL.seconds}s")
-    try:
-        return parse(text)
-    except ValueError as error:
-        return str(error)
-
-
-def promql(dashboard: Dashboard) -> Iterator[Complaint]:
-    """Every query is PromQL."""
-    for target in dashboard.targets:
-        if isinstance(expr := parsed(target.expr), str):
-            yield Complaint(target.where, f"is no PromQL: {expr}")
-
-
-def _nodes(target: Target) -> Iterator[tuple[Expr, Sequence[Expr]]]:
-    """Every part of a query, with those that it stands in, the nearest last; none where it is no PromQL."""
-    found: list[tuple[Expr, Sequence[Expr]]] = []
-    around: list[Expr] = []
-
-    def enter(expr: Expr) -> None:
-        found.append((expr, tuple(around)))
-        around.append(expr)
-
-    def leave(_: Expr) -> None:
-        around.pop()
-
-    expr = parsed(target.expr)
-    if isinstance(expr, Expr):
-        walk(expr, enter, leave)
-    yield from found
-
-
-def _selectors(target: Target) -> Iterator[tuple[VectorSelector, Sequence[Expr]]]:
-    for expr, around in _nodes(target):
-        if isinstance(expr, VectorSelector):
-            yield expr, around
-
-
-def _is_rate(expr: Expr) -> bool:
-    return isinstance(expr, Call) and expr.func.name in RATES
-
-
-def rate_intervals(dashboard: Dashboard) -> Iterator[Complaint]:
-    """Rates are taken over as long as a step and a few scrapes take."""
-    for target in dashboard.targets:
-        for expr, _ in _nodes(target):
-            if isinstance(expr, Call) and _is_rate(expr):
-                (over,) = expr.args
-                if not isinstance(over, MatrixSelector) or over.range != RATE_INTERVAL:
-                    yield Complaint(target.where, f"has a {expr.func.name} that is not over [$__rate_interval]")
-
-
-def counters(dashboard: Dashboard) -> Iterator[Complaint]:
-    """Of a counter only its growth is shown, and growth is shown only of counters."""
-    for target in dashboard.targets:
-        for selector, around in _selectors(target):
-            name = selector.name or ""
-            is_counter = name in _COUNTERS or name.endswith("_total")
-            if is_counter != (len(around) > 1 and _is_rate(around[-2])):
-                yield Complaint(target.where, f"does not ask for the growth of {name}, or it is no counter")
-
-
-def metrics(dashboard: Dashboard) -> Iterator[Complaint]:
-    """Only what exists is asked for."""
-    for target in dashboard.targets:
-        for selector, _ in _selectors(target):
-            if selector.name not in METRICS:
-                yield Complaint(target.where, f"asks for {selector.name}, which does not exist")
-
-
-def _matches(matcher: Matcher, name: str) -> bool:
-    return (matcher.op, matcher.name, matcher.value) == (MatchOp.Re, name, f"${name}")
-
-
-def _unmatched(dashboard: Dashboard, name: str) -> Iterator[Complaint]:
-    for target in dashboard.targets:
-        for selector, _ in _selectors(target):
-            if not any(_matches(matcher, name) for matcher in selector.matchers.matchers):
-                yield Complaint(target.where, f'asks for series without {name}=~"${name}"')
-
-
-def job_matchers(dashboard: Dashboard) -> Iterator[Complaint]:
-    """Only the chosen jobs are asked for."""
-    return _unmatched(dashboard, "job")
-
-
-def instance_matchers(dashboard: Dashboard) -> Iterator[Complaint]:
-    """Only the chosen instances are asked for."""
-    return _unmatched(dashboard, "instance")
 
 
 def not_editable(dashboard: Dashboard) -> Iterator[Complaint]:

@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from deploy.generate import DASHBOARDS
 
@@ -146,6 +146,17 @@ class Dashboard:
         """The panel with this title, which only one has."""
         (found,) = (panel for panel in self.panels if panel.title == title)
         return found
+
+
+class Complaint(NamedTuple):
+    """Something that is wrong with a dashboard."""
+
+    where: str
+    """A panel, a query or a variable; empty for the dashboard itself."""
+    what: str
+
+
+Check: TypeAlias = Callable[[Dashboard], Iterator[Complaint]]
 
 
 def committed() -> dict[str, Dashboard]:

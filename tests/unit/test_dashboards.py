@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import dashboard_checks as checks
 import pytest
+import query_checks
 import yaml
-from dashboard_checks import CHECKS, Check, Complaint, leads_to
-from dashboards import FOLDER, Dashboard, committed, read
+from dashboard_checks import CHECKS, leads_to
+from dashboards import FOLDER, Check, Complaint, Dashboard, committed, read
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard as SdkDashboard
@@ -46,7 +47,7 @@ DEVIATIONS = (
         for uid in ("heartbeat-overview", "heartbeat-detail")
         for rule, complaint in (
             (checks.instance_variable, "has no variable instance"),
-            (checks.instance_matchers, "asks for series without instance=~"),
+            (query_checks.instance_matchers, "asks for series without instance=~"),
         )
     ),
     *(
@@ -214,31 +215,31 @@ BROKEN = (
     Broken(
         "a rate over a length of its own",
         _asks(f"rate(heartbeat_pings_total{JOB}[5m])"),
-        checks.rate_intervals,
+        query_checks.rate_intervals,
         Complaint(QUERY, "has a rate that is not over [$__rate_interval]"),
     ),
     Broken(
         "a counter as it is",
         _asks(f"heartbeat_pings_total{JOB}"),
-        checks.counters,
+        query_checks.counters,
         Complaint(QUERY, "does not ask for the growth of heartbeat_pings_total, or it is no counter"),
     ),
     Broken(
         "the growth of a gauge",
         _asks(f"increase(heartbeat_overdue{JOB}[$__rate_interval])"),
-        checks.counters,
+        query_checks.counters,
         Complaint(QUERY, "does not ask for the growth of heartbeat_overdue, or it is no counter"),
     ),
     Broken(
         "a metric that is not there",
         _asks(f"heartbeat_late{JOB}"),
-        checks.metrics,
+        query_checks.metrics,
         Complaint(QUERY, "asks for heartbeat_late, which does not exist"),
     ),
     Broken(
         "a query of every job",
         _asks("heartbeat_overdue"),
-        checks.job_matchers,
+        query_checks.job_matchers,
         Complaint(QUERY, 'asks for series without job=~"$job"'),
     ),
     Broken("editable", lambda d: d.update(editable=True), checks.not_editable, Complaint("", "can be edited")),
@@ -317,6 +318,6 @@ def test_what_is_wrong_with_a_dashboard_is_noticed(broken: Broken) -> None:
 def test_what_is_no_promql_is_noticed() -> None:
     document = copy.deepcopy(COMMITTED["heartbeats.json"].document)
     _asks("sum(")(document)
-    (complaint,) = checks.promql(read(document))
+    (complaint,) = query_checks.promql(read(document))
     assert complaint.where == QUERY
     assert complaint.what.startswith("is no PromQL: ")
