@@ -72,7 +72,7 @@ class _AlertMarks(models.AnnotationQuery):
     """Marks as Grafana's Prometheus data source reads them: the SDK knows neither this target nor ``titleFormat``."""
 
     def to_json(self) -> dict[str, object]:
-        # Grafana 12 and later ask by `target`; earlier ones by `expr`, which the SDK writes.
+        # Newer versions of Grafana ask by `target`, older ones by `expr`, which the SDK writes.
         return super().to_json() | {"target": {"expr": self.expr, "refId": "Anno"}, "titleFormat": "{{alertname}}"}
 
 
@@ -250,6 +250,7 @@ def bars(title: str, description: str, unit: str, *queries: Dataquery) -> Timese
     """Counts over time, as bars on top of one another."""
     return (
         lines(title, description, unit, *queries)
+        .interval("1m")  # with a finer step, $__rate_interval spans several and a ping stands in each of them
         .draw_style(GraphDrawStyle.BARS)
         .fill_opacity(80)
         .stacking(StackingConfig().mode(StackingMode.NORMAL).group("A"))
