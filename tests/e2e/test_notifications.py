@@ -87,6 +87,7 @@ def test_fifty_jobs_that_one_host_takes_with_it_are_told_at_once(start_alert_pat
     (DOWN, RELOAD_FAILED),
     (DOWN, REJECTS),
     (DOWN, OUTAGE),
+    (DOWN | {"cluster": "a"}, REJECTS | {"cluster": "a"}),
     (STORE_DOWN, REPLICA_DOWN),
     (STORE_DOWN, REJECTS),
     (
@@ -129,6 +130,7 @@ def test_what_follows_from_another_alert_is_told_only_once_that_has_ended(
     (DOWN, labels("HeartbeatFailed", "warning", heartbeat="import")),
     (DOWN, WATCHDOG),
     (DOWN, REPLICA_DOWN | {"job": "another-exporter"}),
+    (DOWN | {"cluster": "a"}, REPLICA_DOWN | {"cluster": "b"}),
     (STORE_DOWN, labels("HeartbeatOverdue", "warning", heartbeat="report")),
     (STORE_DOWN, RELOAD_FAILED),
     (
