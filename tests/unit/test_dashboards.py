@@ -129,6 +129,8 @@ class Broken(NamedTuple):
     change: Callable[[Any], object]
     check: Check
     complaint: Complaint
+    file: str = "heartbeats.json"
+    """Whose dashboard is changed."""
 
 
 def _first(document: Any) -> Any:
@@ -242,6 +244,20 @@ BROKEN = (
         query_checks.job_matchers,
         Complaint(QUERY, 'asks for series without job=~"$job"'),
     ),
+    Broken(
+        "a query of every instance",
+        _asks(f"up{JOB}"),
+        query_checks.instance_matchers,
+        Complaint("Replicas up, A", 'asks for series without instance=~"$instance"'),
+        "heartbeat-exporter.json",
+    ),
+    Broken(
+        "no way to choose an instance",
+        lambda d: d["templating"]["list"].pop(2),
+        checks.instance_variable,
+        Complaint("", "has no variable instance"),
+        "heartbeat-exporter.json",
+    ),
     Broken("editable", lambda d: d.update(editable=True), checks.not_editable, Complaint("", "can be edited")),
     Broken("an input", lambda d: d.update(__inputs=[]), checks.portable, Complaint("", "has __inputs")),
     Broken(
@@ -309,10 +325,14 @@ BROKEN = (
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.name)
 def test_what_is_wrong_with_a_dashboard_is_noticed(broken: Broken) -> None:
-    document = copy.deepcopy(COMMITTED["heartbeats.json"].document)
+    document = copy.deepcopy(COMMITTED[broken.file].document)
     assert broken.complaint not in list(broken.check(read(document)))
     broken.change(document)
     assert broken.complaint in list(broken.check(read(document)))
+
+
+def test_every_check_is_seen_to_notice_something() -> None:
+    assert set(CHECKS) - {broken.check for broken in BROKEN} == {query_checks.promql}
 
 
 def test_what_is_no_promql_is_noticed() -> None:
