@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+import yaml
 from alert_path import AlertPath, StartAlertPath
 from servers import curl, eventually
 
@@ -112,3 +113,27 @@ def test_an_exporter_that_goes_down_alerts_and_resolves_nothing_until_it_is_back
     curl(urls["import"])
     path.notified(FAILED, "resolved", meanwhile=lambda: curl(urls["report"]))
     path.notified(OVERDUE, "resolved", meanwhile=lambda: curl(urls["report"]))
+
+
+def test_what_is_kept_for_ever_can_be_let_go_by_taking_its_rule_away_for_a_moment(
+    start_alert_path: StartAlertPath,
+) -> None:
+    path = start_alert_path("heartbeats: [{name: report, interval: 1s, grace: 0s}]")
+    path.notified(OVERDUE, "firing")
+    path.exporter.stop()
+    path.prometheus.evaluate(SEVERAL)
+    assert OVERDUE in path.prometheus.firing()
+
+    file = path.prometheus.folder / "rules" / "heartbeat.yaml"
+    text = file.read_text()
+    rules = yaml.safe_load(text)
+    for group in rules["groups"]:
+        group["rules"] = [rule for rule in group["rules"] if rule.get("record") != "heartbeat:ALERTS:held"]
+    file.write_text(yaml.safe_dump(rules))
+    path.prometheus.send(signal.SIGHUP)
+    path.notified(OVERDUE, "resolved")
+
+    file.write_text(text)
+    path.prometheus.send(signal.SIGHUP)
+    path.prometheus.evaluate(SEVERAL)
+    assert OVERDUE not in path.prometheus.firing()
