@@ -95,7 +95,7 @@ class PanelBuilder(Protocol):
 
 
 class Shelf(NamedTuple):
-    """Panels side by side under one another's heights, with a row's title above them or none."""
+    """Panels of one height side by side, with a row's title above them or none."""
 
     title: str
     height: int
@@ -223,6 +223,11 @@ def stat(title: str, description: str, unit: str, *queries: Dataquery) -> StatPa
     )
 
 
+def _legend() -> VizLegendOptions:
+    below = VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
+    return below.show_legend(True).calcs([])
+
+
 def lines(title: str, description: str, unit: str, *queries: Dataquery, below_zero: bool = False) -> TimeseriesPanel:
     """Values over time, as lines; what lies below zero is cut off unless asked for."""
     panel = TimeseriesPanel() if below_zero else TimeseriesPanel().min(0)
@@ -235,13 +240,7 @@ def lines(title: str, description: str, unit: str, *queries: Dataquery, below_ze
         .line_width(1)
         .fill_opacity(10)
         .show_points(VisibilityMode.NEVER)
-        .legend(
-            VizLegendOptions()
-            .display_mode(LegendDisplayMode.LIST)
-            .placement(LegendPlacement.BOTTOM)
-            .show_legend(True)
-            .calcs([])
-        )
+        .legend(_legend())
         .tooltip(VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
     )
 
@@ -271,13 +270,7 @@ def timeline(title: str, description: str, *queries: Dataquery) -> StateTimeline
         .line_width(0)
         .fill_opacity(70)
         .merge_values(True)
-        .legend(
-            VizLegendOptions()
-            .display_mode(LegendDisplayMode.LIST)
-            .placement(LegendPlacement.BOTTOM)
-            .show_legend(True)
-            .calcs([])
-        )
+        .legend(_legend())
         .tooltip(VizTooltipOptions().mode(TooltipDisplayMode.SINGLE).sort(SortOrder.NONE))
     )
 
