@@ -90,6 +90,9 @@ tools:
 	has prometheus && has promtool || missing="$$missing prometheus"; \
 	{ has alertmanager || has prometheus-alertmanager; } && has amtool || missing="$$missing prometheus-alertmanager"; \
 	has curl || missing="$$missing curl"; \
+	has chromium || missing="$$missing chromium"; \
+	has faketime || missing="$$missing faketime"; \
+	has systemd-analyze || missing="$$missing systemd"; \
 	[ -z "$$missing" ] || { $(call apt_install,$${missing# }); }
 
 # The stamps below hold their environment's state, so that a second run installs nothing and needs no network.
