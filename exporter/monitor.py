@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -28,6 +29,9 @@ from exporter.store.batches import Batches
 
 WAITING_AT_MOST = 10_000
 """Pings that may wait for the store at once: about a second's worth, and with all their bodies some 100 MB."""
+
+HUNG_AFTER = 10.0
+"""Seconds after which a store that has not come back from a call is said to be down."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -60,7 +64,10 @@ class Monitor:
     shows is lost by a crash.
     """
 
-    def __init__(self, store: Store, observer: Observer, roster: Roster) -> None:
+    def __init__(
+        self, store: Store, observer: Observer, roster: Roster, elapsed: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``elapsed``: seconds since some moment, whatever becomes of the wall clock."""
         self._store = store
         self._observer = observer
         self._roster = roster
@@ -69,6 +76,8 @@ class Monitor:
         self._liveness = Liveness()
         self._trouble: str | None = None
         self._batches = Batches(self._commit, limit=WAITING_AT_MOST)
+        self._elapsed = elapsed
+        self._called_at: float | None = None
         # What the store returns is taken over in the order in which it was done.
         self._writing = asyncio.Lock()
 
@@ -79,18 +88,32 @@ class Monitor:
 
     @property
     def trouble(self) -> str | None:
-        """Why the store takes nothing at present; None while it works."""
+        """Why the store takes nothing at present; None while it works.
+
+        A store that does not come back from a call is in trouble, too, until it does.
+        """
+        if self._called_at is not None and (waited := self._elapsed() - self._called_at) > HUNG_AFTER:
+            return f"the store has not come back from a call for {waited:.0f} s: the disk hangs, or is far too slow"
         return self._trouble
+
+    @contextmanager
+    def _calling_store(self) -> Iterator[None]:
+        """Holds for each call of the store that writes; there is only one at a time."""
+        self._called_at = self._elapsed()
+        try:
+            yield
+        except StoreError as error:
+            self._fail(error)
+            raise
+        finally:
+            self._called_at = None
 
     async def adopt(self, roster: Roster, now: Moment) -> None:
         """Watch the heartbeats of this roster from ``now`` on. Raises StoreError, and then nothing has changed."""
         async with self._writing:
-            try:
+            with self._calling_store():
                 liveness = await self._store.liveness(roster.config.outage_grace)
                 records = await self._store.adopt(roster.config.heartbeats, now)
-            except StoreError as error:
-                self._fail(error)
-                raise
             self._records = dict(records)
             self._roster = roster
             self._note_liveness(liveness)
@@ -103,11 +126,8 @@ class Monitor:
     async def _commit(self, arrivals: Sequence[Arrival]) -> None:
         async with self._writing:
             started = time.perf_counter()
-            try:
+            with self._calling_store():
                 records = await self._store.commit(arrivals, self._roster.config.history)
-            except StoreError as error:
-                self._fail(error)
-                raise
             self._observer.commit_done(len(arrivals), time.perf_counter() - started)
             for name, record in records.items():
                 if name in self._records:  # else it has left the configuration meanwhile
@@ -120,11 +140,8 @@ class Monitor:
             await self._beat(now, restarted=restarted)
 
     async def _beat(self, now: Moment, *, restarted: bool = False) -> None:
-        try:
+        with self._calling_store():
             liveness = await self._store.beat(now, self._roster.config.outage_grace, restarted=restarted)
-        except StoreError as error:
-            self._fail(error)
-            raise
         known = self._liveness.outage
         self._note_liveness(liveness)
         self._recover()
@@ -137,12 +154,14 @@ class Monitor:
             )
 
     async def survey(self, now: Moment) -> Survey:
-        """Every heartbeat as it stands at ``now``. Raises StoreError while the store is down.
+        """Every heartbeat as it stands at ``now``. Raises StoreError while the store is down or does not come back.
 
         A deadline that is shown as passed is never inside a later outage: we are noted as alive before it is shown.
         """
-        if self._trouble is not None:
-            raise StoreError(self._trouble)
+        if (trouble := self.trouble) is not None:
+            down = StoreError(trouble)
+            self._fail(down)  # Nobody has told the observer yet of a call that has not come back.
+            raise down
         await self._catch_up(now, now - OUTAGE_AFTER)
         survey = await self._assess_all(now)
         passed = max((o.assessment.deadline or 0 for o in survey.observations if o.assessment.overdue), default=0)
@@ -151,10 +170,14 @@ class Monitor:
 
     async def _catch_up(self, now: Moment, at_least: Moment) -> None:
         """Note that we listen at ``now``, unless we are noted as alive at ``at_least`` or later already."""
-        async with self._writing:
-            alive_at = self._liveness.alive_at
-            if alive_at is not None and alive_at < at_least:
-                await self._beat(now)
+        if not self._is_noted(at_least):  # else nobody waits for what is being written
+            async with self._writing:
+                if not self._is_noted(at_least):
+                    await self._beat(now)
+
+    def _is_noted(self, at_least: Moment) -> bool:
+        alive_at = self._liveness.alive_at
+        return alive_at is None or alive_at >= at_least
 
     async def _assess_all(self, now: Moment) -> Survey:
         watched = [(heartbeat, self._records[heartbeat.name]) for heartbeat in self._roster.config.heartbeats]

@@ -12,12 +12,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar, TypeVarTuple
 
 from exporter.heartbeat import Heartbeat, Liveness, Name, Outage, Ping, Record, Run, RunId, Signal
 from exporter.schedule import Duration, Moment
-from exporter.store import KEEP_REMOVED, Arrival, StoreError
-from exporter.store.sqlite_file import Presence, in_words, open_file, refusing
+from exporter.store import KEEP_REMOVED, Arrival, StoreError, StoreRefused
+from exporter.store.sqlite_copy import unnamed_copy
+from exporter.store.sqlite_file import actual, in_words_of, open_file, refusing
+from exporter.store.sqlite_presence import Presence
 
 _RECORD = (
     "name, armed_at, schedule, paused, removed_at, answered, last_seen, last_success, last_failure, last_start,"
@@ -51,16 +53,27 @@ _T = TypeVar("_T")
 _Arguments = TypeVarTuple("_Arguments")
 
 
-class SqliteStore:
-    """A `exporter.store.Store` in one file."""
+class _Opened(NamedTuple):
+    """A database that was just opened, and all records in it."""
 
-    def __init__(self, path: Path, thread: ThreadPoolExecutor, db: sqlite3.Connection, records: dict[Name, Record]):
-        """Takes over the connection, which belongs to the thread, and the records that are in the file."""
+    db: sqlite3.Connection
+    presence: Presence
+    records: dict[Name, Record]
+
+
+class SqliteStore:
+    """A `exporter.store.Store` in one file.
+
+    Should its files be deleted while it is open, nothing is taken until they are written anew, from the connection,
+    which reads them still.
+    """
+
+    def __init__(self, path: Path, thread: ThreadPoolExecutor, opened: _Opened) -> None:
+        """Takes over the database, whose connection belongs to the thread."""
         self._path = path
         self._thread = thread
-        self._db = db
-        self._records = records
-        self._presence = Presence(path)
+        self._db, self._presence, self._records = opened
+        self._deletion_told = False
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteStore":
@@ -68,13 +81,14 @@ class SqliteStore:
 
         Raises StoreRefused.
         """
+        path = actual(path)
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         try:
-            db, records = await asyncio.get_running_loop().run_in_executor(thread, _open, path)
+            opened = await asyncio.get_running_loop().run_in_executor(thread, _open, path)
         except BaseException:
             thread.shutdown(wait=False)
             raise
-        return cls(path, thread, db, records)
+        return cls(path, thread, opened)
 
     async def adopt(self, heartbeats: Collection[Heartbeat], now: Moment) -> Mapping[Name, Record]:
         return await self._run(self._adopt, heartbeats, now)
@@ -91,9 +105,16 @@ class SqliteStore:
     async def history(self, name: Name) -> Sequence[Ping]:
         return await self._run(self._history, name)
 
+    async def backup(self) -> BinaryIO:
+        """A copy of the database as it is now, in a file without a name that is the caller's to close.
+
+        The store does nothing else meanwhile. Raises StoreError.
+        """
+        return await self._run(self._backup)
+
     async def close(self) -> None:
         try:
-            await self._run(self._db.close)
+            await self._run(self._close)
         finally:
             self._thread.shutdown(wait=False)
 
@@ -162,17 +183,56 @@ class SqliteStore:
         with self._transaction():
             return [_ping_of_row(row) for row in self._db.execute(_READ_PINGS, (name,))]
 
+    def _backup(self) -> BinaryIO:
+        self._ensure_presence()
+        with in_words_of(self._path):
+            self._undo()
+            return unnamed_copy(self._db, self._path)
+
+    def _close(self) -> None:
+        # Whoever has just noticed a deletion would have tried again, and this is the last occasion. What still keeps it
+        # from being written anew was told when it was tried before.
+        for _ in range(2):
+            with suppress(StoreError):
+                self._ensure_presence()
+        self._presence.close()
+        self._db.close()
+
+    def _ensure_presence(self) -> None:
+        """See that the database is where it belongs; one that was deleted is written anew. Raises StoreError."""
+        with in_words_of(self._path):
+            waits = self._presence.waits_to_be_opened
+        if not waits:
+            deleted = self._presence.deleted()
+            if deleted is None:
+                self._deletion_told = False
+                return
+            if not self._deletion_told:
+                self._deletion_told = True
+                raise StoreError(f"{deleted} was deleted while it was in use; the database is being written anew")
+            with in_words_of(self._path):
+                self._undo()
+                self._presence.write_anew(self._db)
+        self._reopen()
+
+    def _reopen(self) -> None:
+        opened = _open(self._path)
+        # Only now, so that until all is well again there is a connection that has everything.
+        self._presence.close()
+        with suppress(sqlite3.Error):
+            self._db.close()
+        self._db, self._presence, self._records = opened
+        self._deletion_told = False
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        if (file := self._presence.missing()) is not None:
-            raise StoreError(f"{file} was deleted or replaced while it was in use; restart the exporter to begin anew")
+        self._ensure_presence()
         try:
-            self._undo()  # What made the last transaction fail may have kept it from being undone, too.
-            self._db.execute("BEGIN")
-            yield
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise StoreError(f"{self._path} cannot be used at present: {in_words(error)}") from error
+            with in_words_of(self._path):
+                self._undo()  # What made the last transaction fail may have kept it from being undone, too.
+                self._db.execute("BEGIN")
+                yield
+                self._db.execute("COMMIT")
         finally:
             with suppress(sqlite3.Error):
                 self._undo()
@@ -274,11 +334,15 @@ def _encodable(text: str) -> str:
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
-def _open(path: Path) -> tuple[sqlite3.Connection, dict[Name, Record]]:
+def _open(path: Path) -> _Opened:
     db = open_file(path)
     try:
         with refusing(path):
-            return db, dict(map(_record_of_row, db.execute(_READ_RECORDS)))
+            records = dict(map(_record_of_row, db.execute(_READ_RECORDS)))  # which makes the log, too
+        return _Opened(db, Presence(path), records)
+    except OSError as error:
+        db.close()
+        raise StoreRefused(f"{path} was taken away while it was being opened ({error.strerror})") from error
     except BaseException:
         db.close()
         raise

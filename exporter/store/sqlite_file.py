@@ -8,7 +8,8 @@ from importlib import resources
 from itertools import count, takewhile
 from pathlib import Path
 
-from exporter.store import StoreRefused
+from exporter.store import StoreError, StoreRefused
+from exporter.store.sqlite_copy import clear_leftovers, complete, flush, log_of, make_folder
 
 APPLICATION_ID = int.from_bytes(b"HbEx")
 """Marks our files (see https://www.sqlite.org/pragma.html#pragma_application_id)."""
@@ -33,6 +34,17 @@ def in_words(error: sqlite3.Error) -> str:
             return f"it or its folder cannot be written by user {os.geteuid()} ({error.sqlite_errorname})"
         case _:
             return str(error)
+
+
+@contextmanager
+def in_words_of(path: Path) -> Iterator[None]:
+    """Turn what the disk does not do for an open database into StoreError, in words that help."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be used at present: {in_words(error)}") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be used at present: {error.strerror}") from error
 
 
 def _refusal(path: Path, error: sqlite3.Error) -> str:
@@ -60,6 +72,11 @@ def refusing(path: Path) -> Iterator[None]:
         raise StoreRefused(_refusal(path, error)) from error
 
 
+def actual(path: Path) -> Path:
+    """The file itself, if the path is a symbolic link to it: it is beside the file that SQLite keeps the log."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114 - Path's raises where it may not look
+
+
 def open_file(path: Path) -> sqlite3.Connection:
     """A connection to our file, which is locked until it is closed and has the newest schema.
 
@@ -79,59 +96,66 @@ def open_file(path: Path) -> sqlite3.Connection:
         return db
 
 
-class Presence:
-    """Tells whether an open database still is the one that its path names.
+def open_as_it_is(path: Path) -> sqlite3.Connection:
+    """A connection to our file, which is locked until it is closed, whatever version its schema has.
 
-    SQLite would go on writing to a file that was deleted, and all that is acknowledged from then on would be gone when
-    it is closed.
+    Nothing is made, and nothing changed but that what a crash left in its log is brought in. Raises StoreRefused.
     """
+    if not path.exists():
+        raise StoreRefused(f"there is no database at {path}")
+    _check_access(path)
+    newest = len(_schema())
+    with refusing(path):
+        _look_into(path, newest)
+        db = _connect(path, "mode=rw")
+        try:
+            version = _lock(db, path, newest)
+        except BaseException:
+            db.close()
+            raise
+    if version == 0:
+        db.close()
+        raise StoreRefused(f"{path} is empty")
+    clear_leftovers(path)
+    return db
 
-    def __init__(self, path: Path) -> None:
-        """``path``: of a database that was just opened."""
-        self._path = path
-        self._files: dict[Path, tuple[int, int]] = {}
-        self.missing()
 
-    def missing(self) -> Path | None:
-        """The file of the database that was deleted or replaced, if one was."""
-        for file in (self._path, Path(f"{self._path}-wal")):
-            try:
-                found = file.stat()
-            except OSError:
-                if file in self._files:
-                    return file
-                continue  # The log is made by the first commit.
-            identity = (found.st_dev, found.st_ino)
-            if self._files.setdefault(file, identity) != identity:
-                return file
-        return None
+def count_watched(path: Path) -> int:
+    """How many heartbeats a file of ours that nobody has open watches. Raises StoreRefused unless it is whole."""
+    with refusing(path):
+        _look_into(path, len(_schema()))
+        with closing(_connect(path, "mode=ro&immutable=1")) as db:
+            (watched,) = db.execute("SELECT count(*) FROM heartbeats WHERE removed_at IS NULL").fetchone()
+            return int(watched)
 
 
 def _make_file(path: Path) -> None:
     try:
         if not path.exists():
-            folders = [path.parent, *(folder.parent for folder in path.parents if not folder.exists())]
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with suppress(FileExistsError):  # Somebody else was faster; whose it is, its lock decides.
+                complete(path)
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode=0o600))
-            for folder in folders:
-                _sync(folder)
-        unusable = [place for place in (path.parent, path) if not os.access(place, os.R_OK | os.W_OK)]
+            flush(path.parent)
     except OSError as error:
-        raise StoreRefused(f"{path} cannot be reached or made ({error.filename}: {error.strerror})") from error
-    if not path.is_file():
+        raise StoreRefused(_unreachable(path, error)) from error
+    _check_access(path)
+
+
+def _check_access(path: Path) -> None:
+    try:
+        unusable = [place for place in (path.parent, path) if not os.access(place, os.R_OK | os.W_OK)]
+        is_file = path.is_file()
+    except OSError as error:
+        raise StoreRefused(_unreachable(path, error)) from error
+    if not is_file:
         raise StoreRefused(f"{path} is not a file; give the path of one, which is made if missing")
     if unusable:
         raise StoreRefused(f"{unusable[0]} must be readable and writable for user {os.geteuid()}; it is not")
 
 
-def _sync(folder: Path) -> None:
-    """Make the names in a folder survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _unreachable(path: Path, error: OSError) -> str:
+    return f"{path} cannot be reached or made ({error.filename}: {error.strerror})"
 
 
 def _schema() -> Sequence[str]:
@@ -151,7 +175,7 @@ def _look_into(path: Path, newest: int) -> None:
     Whatever a wrong or damaged file still holds belongs to whoever wants to rescue it, and when a crash has left a
     log beside it, even opening it or closing it would write. Raises sqlite3.Error too.
     """
-    logged = Path(f"{path}-wal").exists()
+    logged = log_of(path).exists()
     # A rollback journal is in use only while a file of ours is being made, so what such a crash left holds nothing,
     # may look damaged, and is put right by SQLite itself when it is opened for writing.
     half_made = Path(f"{path}-journal").exists()
@@ -186,12 +210,9 @@ def _identify(db: sqlite3.Connection, path: Path, newest: int) -> int:
 
 def _take_over(db: sqlite3.Connection, path: Path, schema: Sequence[str]) -> None:
     """Lock the file until it is closed, and bring its schema up to date."""
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    version = _lock(db, path, len(schema))
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
-    db.execute("BEGIN EXCLUSIVE")  # What is locked once stays so.
-    version = _identify(db, path, len(schema))
-    db.execute("ROLLBACK")
     for number, script in enumerate(schema[version:], start=version + 1):
         db.executescript(
             f"BEGIN; {script}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
@@ -201,3 +222,13 @@ def _take_over(db: sqlite3.Connection, path: Path, schema: Sequence[str]) -> Non
     with suppress(OSError):
         # What a look into a file with a log leaves; with the lock held nobody uses it.
         Path(f"{path}-shm").unlink()
+    clear_leftovers(path)
+
+
+def _lock(db: sqlite3.Connection, path: Path, newest: int) -> int:
+    """Lock the file until it is closed; returns the version of its schema."""
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("BEGIN EXCLUSIVE")  # What is locked once stays so.
+    version = _identify(db, path, newest)
+    db.execute("ROLLBACK")
+    return version

@@ -1,7 +1,8 @@
 """A store that takes nothing for a while: what jobs, Prometheus and people are told, and that it passes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,80 @@ async def test_more_pings_than_may_wait_are_refused_as_overload(
         assert await server.sample('heartbeat_exporter_pings_rejected_total{reason="overload"}') == refused
         assert await server.sample('heartbeat_pings_total{heartbeat="backup",signal="success"}') == accepted
         assert await server.sample("heartbeat_exporter_store_up") == 1
+
+
+# A disk that hangs
+
+
+@pytest.fixture
+async def hang(server: Running) -> AsyncIterator[Callable[[], None]]:
+    """The thread of the store stands still, as it does behind a disk that does not answer, until this is called."""
+    store = server.exporter._monitor._store
+    assert isinstance(store, SqliteStore)
+    goes_on = threading.Event()
+    standing = asyncio.ensure_future(store._run(goes_on.wait))
+    yield goes_on.set
+    goes_on.set()
+    await standing
+
+
+async def pending_ping(server: Running) -> "asyncio.Task[int]":
+    """A ping that has reached the store and is not answered."""
+    task = asyncio.create_task(ping(server))
+
+    async def given() -> bool:
+        return server.exporter._monitor._called_at is not None
+
+    await until(given)
+    return task
+
+
+async def test_a_store_that_does_not_come_back_is_down_until_it_does_and_the_ping_that_waited_is_taken(
+    server: Running, hang: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.monitor.HUNG_AFTER", 0)
+    waiting = await pending_ping(server)
+    assert await server.sample("heartbeat_exporter_store_up") == 0
+    page = await server.metrics()
+    assert 'heartbeat="backup"' not in page
+    for path in ("/-/ready", "/"):
+        async with server.client.get(path) as answer:
+            assert answer.status == 503
+            assert "the store has not come back from a call for 0 s: the disk hangs" in await answer.text()
+    hang()
+    assert await waiting == 200
+    assert server.exporter._monitor.trouble is None
+    assert await server.sample("heartbeat_exporter_store_up") == 1
+    assert await server.sample('heartbeat_pings_total{heartbeat="backup",signal="success"}') == 1
+
+
+async def test_a_call_that_is_merely_under_way_is_no_trouble_and_keeps_no_scrape_waiting(
+    server: Running, hang: Callable[[], None]
+) -> None:
+    waiting = await pending_ping(server)
+    assert await server.sample("heartbeat_exporter_store_up") == 1
+    assert await server.sample('heartbeat_overdue{heartbeat="backup"}') == 0
+    async with server.client.get("/-/ready") as answer:
+        assert answer.status == 200
+    hang()
+    assert await waiting == 200
+
+
+async def test_how_long_it_has_not_come_back_is_told_from_ten_seconds_on(
+    server: Running, hang: Callable[[], None]
+) -> None:
+    running = Clock(0)
+    monitor = server.exporter._monitor
+    monitor._elapsed = lambda: running() / 1000
+    waiting = await pending_ping(server)
+    running.advance(10)
+    assert monitor.trouble is None
+    running.advance(1.9)
+    assert monitor.trouble is not None
+    assert "has not come back from a call for 12 s" in monitor.trouble
+    hang()
+    assert await waiting == 200
+    assert monitor.trouble is None
 
 
 async def test_what_was_given_to_the_monitor_is_settled_before_it_closes(server: Running) -> None:
