@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 from exporter.config.document import Steps
 from exporter.config.fields import OPERATOR_LABELS, shown
 from exporter.config.model import SCHEDULE_KEYS, Entry, HeartbeatsFile, MainFile, Options, ScheduleKey
-from exporter.config.result import Problem
+from exporter.config.result import Problem, exposure
 from exporter.config.schedules import Schedules
 from exporter.config.secret import BadSecretFile, SecretFile
 from exporter.config.validate import Checked
@@ -176,10 +176,9 @@ class Declarations:
         except BadSecretFile as error:
             self._refuse(place, str(error))
             return None
-        if held.exposed:
-            self._warn(
-                place, f"every user of this machine has access to the file (mode {held.mode:04o}; say chmod 0640)"
-            )
+        exposed = exposure(held.mode)
+        if exposed is not None:
+            self._warn(place, exposed)
         return self._claimed(held.secret, place)
 
     def _claimed(self, secret: Token, place: _Place) -> Token:

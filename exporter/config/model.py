@@ -46,17 +46,20 @@ class _Empty:
         return made
 
 
-_Section = _Empty(dict)
+Section = _Empty(dict)
+"""Marks a mapping that may stand empty."""
 _Items = _Empty(list)
 
 
-class _Model(BaseModel):
+class StrictModel(BaseModel):
+    """What a file may hold, and nothing else."""
+
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
     )
 
 
-class Key(_Model):
+class Key(StrictModel):
     """A key that jobs may share, to ping heartbeats by name: /ping/<key>/<name>."""
 
     key: fields.SecretText | None = None
@@ -67,7 +70,7 @@ class Key(_Model):
     """Whether this key may create heartbeats by pinging. Without effect in this version."""
 
 
-class Created(_Model):
+class Created(StrictModel):
     """Bounds on heartbeats that are created by pings. Without effect in this version."""
 
     max: Annotated[int, Field(ge=0, le=MOST_CREATED)] = CREATED_MAX
@@ -78,7 +81,7 @@ class Created(_Model):
     """After how much silence one is deleted."""
 
 
-class Pings(_Model):
+class Pings(StrictModel):
     """What concerns pings of all heartbeats."""
 
     keys: Annotated[list[Key], _Items] = []
@@ -89,11 +92,11 @@ class Pings(_Model):
     """How many pings are kept of each heartbeat."""
     trusted_proxies: Annotated[list[fields.NetworkText], _Items] = []
     """Networks and addresses whose X-Forwarded-For is believed."""
-    created: Annotated[Created, _Section] | None = None
+    created: Annotated[Created, Section] | None = None
     """Bounds on heartbeats that are created by pings. Without effect in this version."""
 
 
-class Options(_Model):
+class Options(StrictModel):
     """What a heartbeat may say, and what holds for every heartbeat that does not say it."""
 
     description: fields.Description | None = None
@@ -110,7 +113,7 @@ class Options(_Model):
     """How much later than due is still fine. auto: an eighth of the interval, at least 1m and at most 1h."""
     max_runtime: fields.PositiveText | None = None
     """How long a run may take that has sent a start signal. It is overdue if it has not ended by then."""
-    labels: Annotated[dict[fields.LabelName, fields.LabelValue], Field(max_length=MOST_LABELS), _Section] | None = None
+    labels: Annotated[dict[fields.LabelName, fields.LabelValue], Field(max_length=MOST_LABELS), Section] | None = None
     """Labels of all the heartbeat's series, for routing and grouping alerts."""
     runbook_url: fields.UrlText | None = None
     """Where people find what to do when this heartbeat is missed."""
@@ -135,23 +138,23 @@ class Entry(Options):
     """A file that holds the token, relative to this one. White space at its end does not count."""
 
 
-class HeartbeatsFile(_Model):
+class HeartbeatsFile(StrictModel):
     """A further file of heartbeats."""
 
     heartbeats: Annotated[list[Entry], _Items] = []
     """What is expected to check in."""
 
 
-class MainFile(_Model):
+class MainFile(StrictModel):
     """The configuration of the heartbeat exporter."""
 
     outage_grace: fields.DurationText = Field(
         OUTAGE_GRACE, json_schema_extra={"default": format_duration(OUTAGE_GRACE)}
     )
     """How long after an outage of the exporter itself jobs are given to call again. 0s switches that off."""
-    pings: Annotated[Pings, _Section] = Pings()
+    pings: Annotated[Pings, Section] = Pings()
     """What concerns pings of all heartbeats."""
-    defaults: Annotated[Options, _Section] = Options()
+    defaults: Annotated[Options, Section] = Options()
     """What holds for every heartbeat that does not say otherwise. Labels are merged."""
     heartbeat_files: Annotated[list[fields.GlobText], _Items] = []
     """Further files, relative to this one, each with a list heartbeats. *, ? and [] match within a name."""

@@ -44,6 +44,13 @@ class ConfigError(Exception):
         return "\n".join(map(str, self.problems))
 
 
+def exposure(mode: int) -> str | None:
+    """What to say of a secret file with these permission bits, if every user of the machine has access to it."""
+    if mode & 0o007:
+        return f"every user of this machine has access to the file (mode {mode:04o}; say chmod 0640)"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything that the configuration file and the files it names say."""

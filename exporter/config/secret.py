@@ -23,11 +23,6 @@ class SecretFile:
     mode: int
     """The permission bits of the file."""
 
-    @property
-    def exposed(self) -> bool:
-        """Whether every user of the machine may do something with it."""
-        return bool(self.mode & 0o007)
-
     @classmethod
     def read(cls, folder: Path, name: str) -> "SecretFile":
         """The secret in a file that is named relative to a folder. White space at its end is no part of it.

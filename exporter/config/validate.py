@@ -7,9 +7,9 @@ file, can still be checked for what concerns several values at once.
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -17,24 +17,18 @@ from yaml.nodes import Node, ScalarNode
 
 from exporter.config.document import INTEGER, NULL, STRING, Document, Steps, Unread, foreign_tag, kind
 from exporter.config.fields import EXAMPLES, is_secret, shown
-from exporter.config.model import Created, Entry, HeartbeatsFile, Key, MainFile, Options, Pings
+from exporter.config.model import HeartbeatsFile, MainFile
 from exporter.config.result import Problem
 
-Model = TypeVar("Model", MainFile, HeartbeatsFile)
+Model = TypeVar("Model", bound=BaseModel)
 
-_BELOW: Mapping[tuple[str, ...], type[BaseModel]] = {
-    ("pings",): Pings,
-    ("pings", "keys"): Key,
-    ("pings", "created"): Created,
-    ("defaults",): Options,
-    ("heartbeats",): Entry,
-}
 _NOT_IN_DEFAULTS = {
     "name": "each heartbeat has its own",
     "token": "no two heartbeats may share one",
     "token_file": "no two heartbeats may share a token",
 }
 _DIGITS = re.compile(r"[0-9]{1,12}")
+_LONG = re.compile(r"[A-Za-z0-9_-]{16}")
 _SEXAGESIMAL = re.compile(r"([0-9]{1,6}):0?([0-9]{1,2})")
 _QUOTED_IN_VAIN = {"bool_type": re.compile("true|false|yes|no"), "int_type": _DIGITS}
 _SECRETS = frozenset({"token", "token_file", "key", "key_file", "keys"})
@@ -75,8 +69,15 @@ class _Fault:
         return cls(path[:-1] if path[-3:-2] == ("labels",) and path[-1] == "[key]" else path, details)
 
 
-def check(document: Document, model: type[Model]) -> Checked[Model]:
-    """The document as a model. Everything that does not fit is in the problems, each with its own place."""
+def _is_secret(path: Steps) -> bool:
+    return "labels" not in path and not _SECRETS.isdisjoint(path)
+
+
+def check(document: Document, model: type[Model], is_secret_at: Callable[[Steps], bool] = _is_secret) -> Checked[Model]:
+    """The document as a model. Everything that does not fit is in the problems, each with its own place.
+
+    What stands where ``is_secret_at`` holds is not shown in them.
+    """
     value, problems, refused = document.value, list(document.problems), set[Steps]()
     while True:
         try:
@@ -84,7 +85,7 @@ def check(document: Document, model: type[Model]) -> Checked[Model]:
         except ValidationError as error:
             faults = [_Fault.of(details) for details in error.errors(include_url=False)]
             if not refused:  # what fails later on fails for want of what was taken out
-                problems += [document.problem(fault.path, _message(fault, document, model)) for fault in faults]
+                problems += [_problem(fault, document, model, secret=is_secret_at(fault.path)) for fault in faults]
             refused.update(fault.path for fault in faults)
             value = _without(value, [(fault.path, fault.details["type"] == "model_type") for fault in faults])
         else:
@@ -111,7 +112,16 @@ def _without(value: Any, removals: Sequence[_Removal]) -> object:
     return copy
 
 
-def _message(fault: _Fault, document: Document, model: type[BaseModel]) -> str:
+def _problem(fault: _Fault, document: Document, model: type[BaseModel], *, secret: bool) -> Problem:
+    problem = document.problem(fault.path, _message(fault, document, model, secret=secret))
+    if fault.details["type"] != "extra_forbidden" or not _may_be_secret(str(fault.path[-1]), _known(fault.path, model)):
+        return problem
+    # A slip, such as braces too many, makes a key of what was to be a value. Only its place is told.
+    path, message = document.spell(fault.path[:-1]), f"has a key that is not known {_listed(_known(fault.path, model))}"
+    return replace(problem, path=path, message=message)
+
+
+def _message(fault: _Fault, document: Document, model: type[BaseModel], *, secret: bool) -> str:
     """What is wrong, and what would be right, in our own words."""
     reason, given, context = fault.details["type"], fault.details["input"], fault.details.get("ctx", {})
     if given is Unread.CIRCULAR and reason != "extra_forbidden":
@@ -132,7 +142,7 @@ def _message(fault: _Fault, document: Document, model: type[BaseModel]) -> str:
         case "string_unicode":
             return "holds half of a surrogate pair, which is no valid UTF-8"
         case _:
-            return _mistyped(reason, document.node(fault.path), secret=_is_secret(fault.path))
+            return _mistyped(reason, document.node(fault.path), secret=secret)
 
 
 def _unknown(path: Steps, model: type[BaseModel]) -> str:
@@ -142,13 +152,41 @@ def _unknown(path: Steps, model: type[BaseModel]) -> str:
         return f"cannot have a default: {_NOT_IN_DEFAULTS[key]}"
     if model is HeartbeatsFile and not section and key in MainFile.model_fields:
         return "belongs in the main file; a further file has only heartbeats"
-    known = sorted(_BELOW.get(section, model).model_fields)
-    close = difflib.get_close_matches(key.lower()[:64], known, n=1)
-    return f"is not a known key{f'; did you mean {close[0]}?' if close else ''} (known here: {', '.join(known)})"
+    known = _known(path, model)
+    close = _closest(key, known)
+    return f"is not a known key{f'; did you mean {close}?' if close else ''} {_listed(known)}"
 
 
-def _is_secret(path: Steps) -> bool:
-    return "labels" not in path and not _SECRETS.isdisjoint(path)
+def _known(path: Steps, model: type[BaseModel]) -> list[str]:
+    """The keys that are known beside the one at the path."""
+    return sorted(_below(model, [step for step in path[:-1] if isinstance(step, str)]).model_fields)
+
+
+def _listed(known: Sequence[str]) -> str:
+    return f"(known here: {', '.join(known)})"
+
+
+def _closest(key: str, known: Sequence[str]) -> str | None:
+    """The known key that was probably meant."""
+    return next(iter(difflib.get_close_matches(key.lower()[:64], known, n=1)), None)
+
+
+def _may_be_secret(key: str, known: Sequence[str]) -> bool:
+    return _LONG.search(key) is not None and _closest(key, known) is None
+
+
+def _below(model: type[BaseModel], section: Sequence[str]) -> type[BaseModel]:
+    """The model of what a model has under the keys."""
+    for key in section:
+        (model,) = _models_in(model.model_fields[key].annotation)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
 
 
 def _mistyped(reason: str, node: Node | None, *, secret: bool) -> str:
