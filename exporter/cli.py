@@ -14,7 +14,6 @@ from exporter.flags import (
     add_config_file,
     add_storage,
     add_version,
-    external_url,
     given,
     listen_address,
     web_path,
@@ -82,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         web_listen=tuple(given(options.web_listen) or [listen_address(DEFAULT_LISTEN_ADDRESS)]),
         ping_listen=tuple(given(options.ping_listen)),
         telemetry_path=options.telemetry_path,
-        external_url=external_url(options.external_url, given(options.web_listen), given(options.ping_listen)),
+        web_config_file=options.web_config_file,
+        external_url=options.external_url,
         enable_lifecycle=options.enable_lifecycle,
     )
     runner = asyncio.Runner()

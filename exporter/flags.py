@@ -4,10 +4,10 @@ import argparse
 import os
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from exporter import __version__
@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """Where to listen; no host means every address of the machine."""
+class TcpAddress:
+    """A port to listen on; no host means every address of the machine."""
 
     host: str | None
     port: int
@@ -34,13 +34,33 @@ class ListenAddress:
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A Unix socket to listen on."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{_UNIX}{self.path}"
+
+
+ListenAddress: TypeAlias = TcpAddress | UnixAddress
+
+_UNIX = "unix:"
+
+
 def listen_address(text: str) -> ListenAddress:
-    """The address that ``:10090``, ``127.0.0.1:10090``, ``localhost:10090`` or ``[::1]:10090`` names."""
+    """The address that ``:10090``, ``127.0.0.1:10090``, ``localhost:10090``, ``[::1]:10090`` or ``unix:/…`` names."""
+    if text.startswith(_UNIX) and len(text) > len(_UNIX) and "\0" not in text:
+        return UnixAddress(Path(text.removeprefix(_UNIX)))
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
-        raise argparse.ArgumentTypeError(f'"{text}" is not an address (examples: :10090, 127.0.0.1:10090, [::1]:10090)')
-    return ListenAddress(host.strip("[]") or None, int(port))
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is not an address (examples: :10090, 127.0.0.1:10090, [::1]:10090, '
+            "unix:/run/heartbeat-exporter/web.sock)"
+        )
+    return TcpAddress(host.strip("[]") or None, int(port))
 
 
 def storage_path(url: str) -> Path:
@@ -136,15 +156,29 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_web_config_file(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """--web.config.file."""
+    parser.add_argument(
+        "--web.config.file",
+        dest="web_config_file",
+        metavar="PATH",
+        type=Path if required else unless_empty(Path),
+        required=required,
+        help="TLS and basic auth, in the format of Prometheus's exporter-toolkit"
+        + ("" if required else " (default: neither)"),
+    )
+
+
 def add_addresses(parser: argparse.ArgumentParser) -> None:
-    """--web.listen-address, --ping.listen-address and --web.external-url."""
+    """--web.listen-address, --ping.listen-address, --web.config.file and --web.external-url."""
     parser.add_argument(
         "--web.listen-address",
         dest="web_listen",
         metavar="ADDRESS",
         type=unless_empty(listen_address),
         action="append",
-        help=f"where to serve; repeatable (default: {DEFAULT_LISTEN_ADDRESS})",
+        help="where to serve: host:port, [IPv6]:port, :port or unix:path; repeatable "
+        f"(default: {DEFAULT_LISTEN_ADDRESS})",
     )
     parser.add_argument(
         "--ping.listen-address",
@@ -154,13 +188,14 @@ def add_addresses(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="if given, pings are served only there, and nothing else is; repeatable",
     )
+    add_web_config_file(parser)
     parser.add_argument(
         "--web.external-url",
         dest="external_url",
         metavar="URL",
         type=unless_empty(web_url),
-        help="how jobs and people reach us, used in every URL that is printed (default: http://localhost and the port "
-        "that serves pings)",
+        help="how jobs and people reach us, used in every URL that is printed (default: http://localhost, with "
+        "TLS https://, and the port that serves pings)",
     )
 
 
@@ -174,10 +209,13 @@ def secret_path(storage: Path, secret_file: Path | None) -> Path:
     return secret_file or storage.parent / "ping-secret"
 
 
-def external_url(url: str | None, web: list[ListenAddress], ping: list[ListenAddress]) -> str:
-    """How jobs reach us: as given, else on this machine, at the first address that serves pings."""
+def external_url(url: str | None, web: Sequence[ListenAddress], ping: Sequence[ListenAddress], *, tls: bool) -> str:
+    """How jobs reach us: as given, else on this machine, at the first port that serves pings."""
     if url is not None:
         return url
-    address = (ping or web or [listen_address(DEFAULT_LISTEN_ADDRESS)])[0]
-    anywhere = address.host in (None, "0.0.0.0", "::")  # noqa: S104 - recognised here, not bound
-    return f"http://{ListenAddress('localhost' if anywhere else address.host, address.port)}"
+    scheme = "https" if tls else "http"
+    for address in ping or web or [listen_address(DEFAULT_LISTEN_ADDRESS)]:
+        if isinstance(address, TcpAddress):
+            anywhere = address.host in (None, "0.0.0.0", "::")  # noqa: S104 - recognised here, not bound
+            return f"{scheme}://{TcpAddress('localhost' if anywhere else address.host, address.port)}"
+    return f"{scheme}://localhost"  # Whatever answers there in front of a Unix socket.

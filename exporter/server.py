@@ -15,7 +15,7 @@ import structlog
 
 from exporter import __version__
 from exporter.config import Config, ConfigError, load
-from exporter.flags import ListenAddress, revision, secret_path
+from exporter.flags import ListenAddress, external_url, revision, secret_path
 from exporter.heartbeat import BEAT_EVERY
 from exporter.metrics.page import Page
 from exporter.metrics.telemetry import Telemetry
@@ -23,11 +23,14 @@ from exporter.monitor import Monitor
 from exporter.roster import AlikeTokensError, Roster, SecretError, ensure_secret, read_secret
 from exporter.schedule import SECOND, Moment
 from exporter.store import StoreError
+from exporter.store.control import answering
 from exporter.store.sqlite import SqliteStore
 from exporter.web.app import Service
+from exporter.web.listener import Listener, connections_at_most, raise_file_limit
 from exporter.web.operations import Operations, ReloadError
 from exporter.web.pings import Pings
 from exporter.web.scrape import Scrape
+from exporter.web.security import Security
 from exporter.web.serving import Endpoint
 from exporter.web.status import StatusPage
 
@@ -58,8 +61,10 @@ class Settings:
     web_listen: tuple[ListenAddress, ...]
     ping_listen: tuple[ListenAddress, ...]
     telemetry_path: str
-    external_url: str
-    """How jobs and people reach us."""
+    web_config_file: Path | None
+    """What asks for TLS and logins; None: neither."""
+    external_url: str | None
+    """How jobs and people reach us; None: on this machine, where pings are served."""
     enable_lifecycle: bool
 
 
@@ -67,9 +72,16 @@ class Exporter:
     """A running exporter; made and ended by `running`."""
 
     def __init__(
-        self, settings: Settings, clock: Callable[[], Moment], telemetry: Telemetry, monitor: Monitor, secret: bytes
+        self,
+        settings: Settings,
+        security: Security,
+        clock: Callable[[], Moment],
+        telemetry: Telemetry,
+        monitor: Monitor,
+        secret: bytes,
     ) -> None:
         self._settings = settings
+        self._security = security
         self._clock = clock
         self._telemetry = telemetry
         self._monitor = monitor
@@ -79,37 +91,52 @@ class Exporter:
 
     @property
     def addresses(self) -> list[str]:
-        """Where it listens, as host:port."""
-        return [str(address) for service in self._services for address in service.addresses]
+        """Where it listens, as host:port or unix:path."""
+        return [str(listener.address) for listener in self._listeners]
+
+    @property
+    def external_url(self) -> str:
+        """How jobs and people reach it."""
+        settings = self._settings
+        return external_url(
+            settings.external_url, settings.web_listen, settings.ping_listen, tls=self._security.tls() is not None
+        )
 
     async def listen(self) -> None:
         """Begin to serve. Raises StartError or StoreError."""
         settings, monitor, clock = self._settings, self._monitor, self._clock
         pings = Pings(monitor, self._telemetry, clock).endpoints()
-        status = StatusPage(monitor, clock, telemetry_path=settings.telemetry_path, external_url=settings.external_url)
+        status = StatusPage(monitor, clock, telemetry_path=settings.telemetry_path, external_url=self.external_url)
         rest = [
             *Scrape(monitor, Page(self._telemetry.registry), clock).endpoints(settings.telemetry_path),
             *Operations(monitor, self.reload if settings.enable_lifecycle else None).endpoints(),
             *status.endpoints(),
         ]
+        if settings.ping_listen:
+            await self._bind(settings.ping_listen, pings)
+            await self._bind(settings.web_listen, rest)
+        else:
+            await self._bind(settings.web_listen, pings + rest)
         # The outage ends when pings are accepted again: now, as near as can be.
         await monitor.beat(clock(), restarted=True)
-        if settings.ping_listen:
-            await self._serve(settings.ping_listen, pings)
-            await self._serve(settings.web_listen, rest)
-        else:
-            await self._serve(settings.web_listen, pings + rest)
+        at_most = connections_at_most(len(self._listeners))
+        for listener in self._listeners:
+            listener.start(at_most)
 
-    async def _serve(self, addresses: Iterable[ListenAddress], endpoints: list[Endpoint]) -> None:
-        service = await Service.make(self._telemetry, endpoints)
+    async def _bind(self, addresses: Iterable[ListenAddress], endpoints: list[Endpoint]) -> None:
+        service = await Service.make(self._telemetry, self._security, endpoints)
         self._services.append(service)
         for address in addresses:
             try:
-                await service.listen(address)
+                service.bind(address)
             except OSError as error:
-                raise StartError(f"cannot listen on {address}: {error.strerror}") from None
+                raise StartError(f"cannot listen on {address}: {error.strerror or error}") from None
             except UnicodeError:  # from the codec for host names
                 raise StartError(f"cannot listen on {address}: this can be no host's name") from None
+
+    @property
+    def _listeners(self) -> list[Listener]:
+        return [listener for service in self._services for listener in service.listeners]
 
     async def reload(self) -> None:
         """Read the configuration again and take it over. Raises ReloadError, and then nothing has changed."""
@@ -164,12 +191,15 @@ async def running(settings: Settings, clock: Callable[[], Moment] = wall_clock) 
             config = await asyncio.to_thread(load, settings.config_file)
             secret = _secret(settings)
             roster = await asyncio.to_thread(Roster, config, secret)
+            security = Security.open(settings.web_config_file)
+            stack.callback(security.close)
             store = await SqliteStore.open(settings.storage)
             stack.push_async_callback(store.close)
+            await stack.enter_async_context(answering(settings.storage, store.backup))
             monitor = Monitor(store, telemetry, roster)
             await monitor.adopt(roster, clock())
             telemetry.config_loaded(True, clock())
-            exporter = Exporter(settings, clock, telemetry, monitor, secret)
+            exporter = Exporter(settings, security, clock, telemetry, monitor, secret)
             stack.push_async_callback(exporter.stop)
             await exporter.listen()
         except (ConfigError, SecretError, AlikeTokensError, StoreError) as error:
@@ -182,7 +212,7 @@ async def running(settings: Settings, clock: Callable[[], Moment] = wall_clock) 
             listening=" ".join(exporter.addresses),
             config=str(settings.config_file),
             storage=str(settings.storage),
-            external_url=settings.external_url,
+            external_url=exporter.external_url,
             heartbeats=len(config.heartbeats),
         )
         yield exporter
@@ -206,6 +236,7 @@ def _log_warnings(config: Config) -> None:
 
 async def serve(settings: Settings) -> None:
     """Run an exporter until SIGTERM or SIGINT; SIGHUP reloads it. Raises StartError."""
+    raise_file_limit()
     loop = asyncio.get_running_loop()
     stopped, hung_up = asyncio.Event(), asyncio.Event()
     # From the first, since a signal without a handler would end the process while it still starts.

@@ -1,14 +1,14 @@
-"""Connections with patience that ends: aiohttp's server with a bound on the time that a request's head may take, and
-with an end in which what has begun is still heard.
+"""Connections with patience that ends: aiohttp's server with bounds on the time and the size of a request's head and on
+the time in which its answer must be taken in, and with an end in which what has begun is still heard.
 """
 
 import asyncio
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
@@ -18,6 +18,12 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 HEAD_SECONDS = 10.0
 """How long the request line and headers may take, from their first byte or, for the first request, from connecting."""
 
+HEAD_BYTES = 64 * 1024
+"""How much the request line and headers may hold together. Each line may hold 8,190 bytes, as aiohttp has it."""
+
+ANSWER_SECONDS = 60.0
+"""How long a client may take to take an answer in."""
+
 IDLE_SECONDS = 75.0
 """How long a connection may stay open between requests; longer than proxies and clients keep theirs."""
 
@@ -25,30 +31,95 @@ LINGER_SECONDS = 2.0
 """How long what is left of a body is still taken in once a request is answered without it: closed at once, the
 connection would be reset, and the answer could be lost on its way."""
 
+NAMELESS = {hdrs.SERVER: "heartbeat-exporter"}
+"""Goes with every answer, in the place of the names and versions of what serves it."""
+
+_TURNS = 10
+"""Turns of the event loop that it takes a new connection to read what it was sent and to begin to handle it, and some
+more."""
+
+
+class Watcher(Protocol):
+    """Who is told what a connection does."""
+
+    def admits(self, connection: "Connection") -> bool:
+        """Whether a connection that is made, its handshake included, may be served."""
+
+    def waiting(self, connection: "Connection") -> None:
+        """It waits: for a request, or for its answer to be taken in."""
+
+    def working(self, connection: "Connection") -> None:
+        """A request has come on it, and is being handled."""
+
+    def gone(self, connection: "Connection") -> None:
+        """It was made, and has ended."""
+
 
 class Connection(web.RequestHandler):
-    """One client's connection; closed when a request's head does not arrive in time."""
+    """One client's connection; ended when a request's head does not arrive in time, or its answer is not taken."""
 
-    __slots__ = ("_head_seconds", "_head_timer", "busy")
+    __slots__ = (
+        "_answer_seconds",
+        "_answer_timer",
+        "_head_bytes",
+        "_head_seconds",
+        "_head_timer",
+        "_watcher",
+        "busy",
+        "spoken",
+    )
 
-    def __init__(self, *args: Any, head_seconds: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, watcher: Watcher, head_seconds: float, answer_seconds: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.spoken = True
+        """Whether the request that came last is in a version of HTTP that is spoken here."""
         self.busy = False
+        """Whether a request is being handled. Its answer may still be on its way when it no longer is."""
+        self._watcher = watcher
         self._head_seconds = head_seconds
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._answer_seconds = answer_seconds
+        self._answer_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request is being handled, or its answer being written."""
+        return self._request_in_progress
+
+    @property
+    def peer_certificate(self) -> Any:
+        """The client's verified certificate as `ssl.SSLSocket.getpeercert` gives it; None where there is none."""
+        encryption = self.transport and self.transport.get_extra_info("ssl_object")
+        return encryption and (encryption.getpeercert() or None)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it is TLS."""
+        return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._expect_head()
+        if self._watcher.admits(self):
+            self._expect_head()
+        else:
+            self.drop()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self.busy and self._head_timer is None:
+        if self.busy or self._messages:
+            return
+        if self._head_timer is None:
             self._expect_head()
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES:
+            self.drop()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.head_arrived()
+        self._forget_answer()
         super().connection_lost(exc)
+        self._watcher.gone(self)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -56,45 +127,105 @@ class Connection(web.RequestHandler):
         """The answer to a request that failed, after which the connection is closed."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return super().handle_error(request, status, exc, message)
-        # Nothing of what was sent: it was no HTTP, and may hold a token all the same.
-        log.debug("malformed request", status=status, remote=request.remote)
-        answer = web.Response(status=status, text="malformed request\n")
+        return self.refuse(request, status)
+
+    def refuse(self, request: web.BaseRequest, status: int = HTTPStatus.BAD_REQUEST) -> web.Response:
+        """The answer to what is no HTTP of a version that is spoken here, after which the connection is closed."""
+        # Nothing of what was sent: it may hold a token all the same.
+        log.debug("malformed request", status=status, peer=request.remote)
+        answer = web.Response(status=status, text="malformed request\n", headers=NAMELESS)
         answer.force_close()
         return answer
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer. It is cut off if it is not taken in for too long, before or after this returns."""
+        self._forget_answer()
+        self._answer_timer = self._loop.call_later(self._answer_seconds, self._drop_unless_taken)
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            if not self._unsent():
+                self._forget_answer()
+
+    def work(self) -> None:
+        """A request's head is complete, and the request is being handled from now on."""
+        self.busy = True
+        self.head_arrived()
+        self._watcher.working(self)
+
+    def rest(self) -> None:
+        """The request is handled."""
+        self.busy = False
+        self._watcher.waiting(self)
+
     def head_arrived(self) -> None:
         """Stop the time: the head is complete, or never will be."""
+        self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
+    def drop(self) -> None:
+        """End it at once, whatever is still on its way."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            transport.abort()
+
     def _expect_head(self) -> None:
-        self._head_timer = self._loop.call_later(self._head_seconds, self.force_close)
+        self._head_timer = self._loop.call_later(self._head_seconds, self.drop)
+
+    def _unsent(self) -> bool:
+        transport = self.transport
+        return transport is not None and transport.get_write_buffer_size() > 0
+
+    def _drop_unless_taken(self) -> None:
+        if self._unsent():
+            self.drop()
+
+    def _forget_answer(self) -> None:
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
 
 
 class PatientServer(web.Server):
     """Serves the requests of an application, each connection a `Connection`."""
 
-    def __init__(self, application: web.Server, *, head_seconds: float = HEAD_SECONDS, **options: Any) -> None:
+    def __init__(
+        self,
+        application: web.Server,
+        *,
+        head_seconds: float = HEAD_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+        **options: Any,
+    ) -> None:
         """``application``: the server of an `AppRunner` that was set up."""
         super().__init__(self._serve, request_factory=self._begin, **options)
         self._application = application
-        self._options = options | {"head_seconds": head_seconds}
+        self._options = options | {"head_seconds": head_seconds, "answer_seconds": answer_seconds}
         self._finished: asyncio.Event | None = None
 
-    def __call__(self) -> Connection:
-        return Connection(self, loop=asyncio.get_running_loop(), **self._options)
+    def connect(self, watcher: Watcher) -> Connection:
+        """A connection that is still to be made."""
+        return Connection(self, loop=asyncio.get_running_loop(), watcher=watcher, **self._options)
 
     async def finish(self, seconds: float) -> None:
         """Hear no new requests, and return once those that have begun are answered, or that much later.
 
-        aiohttp's own shutdown would drop what still arrives of a request's body.
+        What has come whole has begun, also if it was not read yet. aiohttp's own shutdown would drop what still arrives
+        of a request's body.
         """
         self._finished = asyncio.Event()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         for connection in self._clients:
-            if not connection.busy:
+            if connection.answering:
                 connection.close()
-        await asyncio.sleep(0)  # A request that has come whole in this very turn begins now.
+            elif not connection.busy:
+                connection.force_close()
         self._note_end()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -118,18 +249,23 @@ class PatientServer(web.Server):
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:
         connection = cast("Connection", protocol)
-        connection.busy = True
-        connection.head_arrived()
+        connection.work()
+        connection.spoken = message.version in (HttpVersion10, HttpVersion11)
+        if not connection.spoken:
+            message = message._replace(version=HttpVersion11)  # in which it is answered
         return self._application.request_factory(message, payload, protocol, writer, task)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = cast("Connection", request.protocol)
         try:
+            if not connection.spoken:
+                return connection.refuse(request)
             answer = await self._application.request_handler(request)
             if self._finished is not None:
                 answer.force_close()
             return answer
         finally:
-            cast("Connection", request.protocol).busy = False
+            connection.rest()
             self._note_end()
 
     def _note_end(self) -> None:

@@ -23,8 +23,8 @@ class Operations:
     def endpoints(self) -> list[Endpoint]:
         """The probes and the reload."""
         return [
-            Endpoint("/-/healthy", "healthy", self._healthy),
-            Endpoint("/-/ready", "ready", self._ready),
+            Endpoint("/-/healthy", "healthy", self._healthy, guarded=False),
+            Endpoint("/-/ready", "ready", self._ready, guarded=False),
             Endpoint("/-/reload", "reload", self._take_reload, methods=frozenset({hdrs.METH_POST, hdrs.METH_PUT})),
         ]
 

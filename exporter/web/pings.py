@@ -16,13 +16,10 @@ from exporter.roster import Roster
 from exporter.schedule import Moment
 from exporter.store import Overloaded, StoreError
 from exporter.web.proxies import client_address
-from exporter.web.serving import ANYTHING, Endpoint
+from exporter.web.serving import ANYTHING, RETRY_SECONDS, Endpoint
 
 BODY_SECONDS = 60.0
 """How long a whole ping may take to arrive."""
-
-RETRY_SECONDS = 10
-"""When a client that was refused for no fault of its own should try again."""
 
 USER_AGENT_LIMIT = 512
 """Characters of a User-Agent header that are kept."""
@@ -110,8 +107,8 @@ class Pings:
     def endpoints(self) -> list[Endpoint]:
         """Where pings are taken."""
         return [
-            Endpoint(f"/heartbeat/{ANYTHING}", "heartbeat", self._answer, methods=None),
-            Endpoint(f"/ping/{ANYTHING}", "ping", self._answer, methods=None),
+            Endpoint(f"/heartbeat/{ANYTHING}", "heartbeat", self._answer, methods=None, guarded=False),
+            Endpoint(f"/ping/{ANYTHING}", "ping", self._answer, methods=None, guarded=False),
         ]
 
     async def _answer(self, request: web.Request) -> web.Response:

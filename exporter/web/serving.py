@@ -9,8 +9,13 @@ import structlog
 from aiohttp import hdrs, web
 
 from exporter.metrics.telemetry import Telemetry
+from exporter.web.connections import NAMELESS
+from exporter.web.security import Security, Verdict
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
+
+RETRY_SECONDS = 10
+"""When a client that was refused for no fault of its own should try again."""
 
 ANYTHING = r"{rest:[\s\S]*}"
 """The rest of a path, whatever it is, for aiohttp's router."""
@@ -28,12 +33,15 @@ class Endpoint:
     handler: Handler
     methods: frozenset[str] | None = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
     """None: the handler answers to every method itself."""
+    guarded: bool = True
+    """Whether a login is asked for, where the web config declares users."""
 
 
-def add_endpoints(app: web.Application, telemetry: Telemetry, endpoints: list[Endpoint]) -> None:
+def add_endpoints(app: web.Application, telemetry: Telemetry, security: Security, endpoints: list[Endpoint]) -> None:
     """Serve these, and 404 for all else."""
     for endpoint in [*endpoints, Endpoint(f"/{ANYTHING}", "none", _not_found, methods=None)]:
-        app.router.add_route(hdrs.METH_ANY, endpoint.path, _measured(endpoint, telemetry))
+        answering = _measured(endpoint, telemetry, _secured(endpoint, security))
+        app.router.add_route(hdrs.METH_ANY, endpoint.path, answering)
 
 
 def text(status: int, message: str) -> web.Response:
@@ -45,16 +53,37 @@ async def _not_found(_: web.Request) -> web.Response:
     return text(404, "not found")
 
 
-def _measured(endpoint: Endpoint, telemetry: Telemetry) -> Handler:
+def _secured(endpoint: Endpoint, security: Security) -> Handler:
+    """The endpoint as it may be used: by whom, with which methods, and with which headers on its answers."""
+
+    async def serve(request: web.Request) -> web.Response:
+        verdict = Verdict.ADMITTED
+        if endpoint.guarded:
+            verdict = await security.authenticate(request.headers.get(hdrs.AUTHORIZATION))
+        if verdict is Verdict.REFUSED:
+            answer = text(401, "unauthorized")
+            answer.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="heartbeat-exporter", charset="UTF-8"'
+        elif verdict is Verdict.BUSY:
+            answer = text(503, "too many logins are being checked; try again")
+            answer.headers[hdrs.RETRY_AFTER] = str(RETRY_SECONDS)
+        elif endpoint.methods is not None and request.method not in endpoint.methods:
+            answer = text(405, "method not allowed")
+            answer.headers[hdrs.ALLOW] = ", ".join(sorted(endpoint.methods))
+        else:
+            answer = await endpoint.handler(request)
+        answer.headers.update(NAMELESS)
+        answer.headers.update(security.headers)
+        return answer
+
+    return serve
+
+
+def _measured(endpoint: Endpoint, telemetry: Telemetry, answering: Handler) -> Handler:
     async def serve(request: web.Request) -> web.Response:
         started = time.perf_counter()
         code = 500
         try:
-            if endpoint.methods is not None and request.method not in endpoint.methods:
-                answer = text(405, "method not allowed")
-                answer.headers[hdrs.ALLOW] = ", ".join(sorted(endpoint.methods))
-            else:
-                answer = await endpoint.handler(request)
+            answer = await answering(request)
             code = answer.status
         finally:
             seconds = time.perf_counter() - started
@@ -66,7 +95,7 @@ def _measured(endpoint: Endpoint, telemetry: Telemetry) -> Handler:
                 method=request.method,
                 status=code,
                 seconds=round(seconds, 6),
-                remote=request.remote,
+                peer=request.remote,
             )
         return answer
 

@@ -10,14 +10,14 @@ import aiohttp
 from scraping import check_page
 
 from exporter.config import load
-from exporter.flags import ListenAddress
+from exporter.flags import TcpAddress
 from exporter.heartbeat import BEAT_EVERY, Name, Ping
 from exporter.metrics.negotiation import Format
 from exporter.roster import Roster, read_secret
 from exporter.schedule import Moment
 from exporter.server import Exporter, Settings, running, wall_clock
 
-LOOPBACK = ListenAddress("127.0.0.1", 0)
+LOOPBACK = TcpAddress("127.0.0.1", 0)
 
 
 class Clock:
@@ -98,6 +98,7 @@ def make_settings(folder: Path, config: str, **changes: object) -> Settings:
         "web_listen": (LOOPBACK,),
         "ping_listen": (),
         "telemetry_path": "/metrics",
+        "web_config_file": None,
         "external_url": "https://hb.example.org",
         "enable_lifecycle": True,
     }

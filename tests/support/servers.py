@@ -108,6 +108,12 @@ class Server:
     def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
 
+    @property
+    def pid(self) -> int:
+        """Its process's number."""
+        assert self._process is not None
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         assert self._process is not None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from certificates import Authority
 
 from exporter import __version__, cli, ctl
 from exporter.heartbeat import Name
@@ -61,6 +62,30 @@ class TestCheckConfig:
         assert err.splitlines()[-1].endswith(" errors")
 
 
+@pytest.mark.usefixtures("here")
+class TestCheckWebConfig:
+    def test_a_good_file_is_called_good_with_what_it_asks_for(self, here: Path, capsys: Captured) -> None:
+        (here / "web.yaml").write_text("http_server_config: {headers: {X-Frame-Options: deny}}")
+        assert ctl.main(["check-web-config", "--web.config.file=web.yaml"]) == 0
+        assert capsys.readouterr() == ("web.yaml: good, no TLS, 0 users\n", "")
+
+    def test_every_error_of_a_bad_file_is_printed(self, here: Path, capsys: Captured) -> None:
+        (here / "web.yaml").write_text("basic_auth_users:\n  ann: in-clear\ntls: {}\n")
+        assert ctl.main(["check-web-config", "--web.config.file=web.yaml"]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        first, second, last = err.splitlines()
+        assert first.startswith("web.yaml:2: basic_auth_users.ann: is not a bcrypt hash")
+        assert second.startswith("web.yaml:3: tls: is not a known key")
+        assert last == "web.yaml: 2 errors"
+
+    def test_the_file_must_be_named(self, capsys: Captured) -> None:
+        with pytest.raises(SystemExit) as caught:
+            ctl.main(["check-web-config"])
+        assert caught.value.code == 2
+        assert "--web.config.file" in capsys.readouterr().err
+
+
 def test_urls_prints_every_heartbeat_with_its_url(token: str, capsys: Captured) -> None:
     assert ctl.main(["urls"]) == 0
     assert capsys.readouterr().out == (
@@ -72,6 +97,13 @@ def test_urls_prints_every_heartbeat_with_its_url(token: str, capsys: Captured) 
 def test_urls_prints_the_url_of_one(token: str, capsys: Captured) -> None:
     assert ctl.main(["urls", "backup", "--web.external-url=https://hb.example.org/"]) == 0
     assert capsys.readouterr().out == f"https://hb.example.org/heartbeat/{token}\n"
+
+
+def test_urls_are_encrypted_where_the_web_config_says_so(here: Path, token: str, capsys: Captured) -> None:
+    Authority.make(here).issue("server")
+    (here / "web.yaml").write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}")
+    assert ctl.main(["urls", "backup", "--web.config.file=web.yaml"]) == 0
+    assert capsys.readouterr().out == f"https://localhost:10090/heartbeat/{token}\n"
 
 
 @pytest.mark.usefixtures("token")

@@ -1,13 +1,22 @@
-"""How long a client may take, shown with short times over real sockets."""
+"""How long a client may take and how much it may send, shown with short times over real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import os
+import resource
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from running import until
+from structlog.testing import capture_logs
 
-from exporter.web.connections import PatientServer
+from exporter.flags import TcpAddress
+from exporter.web.connections import HEAD_BYTES, PatientServer
+from exporter.web.listener import Listener, open_sockets
+from exporter.web.security import Security
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -19,26 +28,41 @@ async def read_all(request: web.Request) -> web.StreamResponse:
 
 @asynccontextmanager
 async def served(
-    handler: Handler, head_seconds: float = 0.2, idle: float = 30
-) -> AsyncIterator[tuple[PatientServer, web.ServerRunner]]:
+    handler: Handler, head_seconds: float = 0.2, idle: float = 30, answer_seconds: float = 10, at_most: int = 10
+) -> AsyncIterator[tuple[PatientServer, Listener]]:
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", handler)
-    application = web.AppRunner(app)
-    await application.setup()
-    assert application.server is not None
-    server = PatientServer(application.server, head_seconds=head_seconds, keepalive_timeout=idle, access_log=None)
-    runner = web.ServerRunner(server, shutdown_timeout=0.1)
+    runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    assert runner.server is not None
+    server = PatientServer(
+        runner.server,
+        head_seconds=head_seconds,
+        answer_seconds=answer_seconds,
+        keepalive_timeout=idle,
+        access_log=None,
+    )
+    (listening,) = open_sockets(TcpAddress("127.0.0.1", 0))
+    listener = Listener(listening, server, Security.open(None))
+    listener.start(at_most)
     try:
-        yield server, runner
+        yield server, listener
     finally:
+        listener.stop()
+        listener.close()
+        await server.shutdown(0.1)
         await runner.cleanup()
 
 
+def place(listener: Listener) -> tuple[str, int]:
+    assert isinstance(listener.address, TcpAddress)
+    assert listener.address.host is not None
+    return listener.address.host, listener.address.port
+
+
 @asynccontextmanager
-async def connection(runner: web.ServerRunner) -> AsyncIterator[Streams]:
-    reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
+async def connection(listener: Listener) -> AsyncIterator[Streams]:
+    reader, writer = await asyncio.open_connection(*place(listener))
     try:
         async with asyncio.timeout(10):
             yield reader, writer
@@ -48,7 +72,7 @@ async def connection(runner: web.ServerRunner) -> AsyncIterator[Streams]:
 
 @asynccontextmanager
 async def connected(handler: Handler = read_all, head_seconds: float = 0.2, idle: float = 30) -> AsyncIterator[Streams]:
-    async with served(handler, head_seconds, idle) as (_, runner), connection(runner) as streams:
+    async with served(handler, head_seconds, idle) as (_, listener), connection(listener) as streams:
         yield streams
 
 
@@ -127,7 +151,7 @@ async def test_an_idle_connection_is_closed_in_the_end() -> None:
 
 
 @asynccontextmanager
-async def half_sent() -> AsyncIterator[tuple[PatientServer, web.ServerRunner, *Streams]]:
+async def half_sent() -> AsyncIterator[tuple[PatientServer, *Streams]]:
     """A request that is being handled, with half of its body still to come: cd."""
     begun = asyncio.Event()
 
@@ -135,14 +159,14 @@ async def half_sent() -> AsyncIterator[tuple[PatientServer, web.ServerRunner, *S
         begun.set()
         return await read_all(request)
 
-    async with served(handle) as (server, runner), connection(runner) as (reader, writer):
+    async with served(handle) as (server, listener), connection(listener) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
         await begun.wait()
-        yield server, runner, reader, writer
+        yield server, reader, writer
 
 
 async def test_at_the_end_a_body_that_has_begun_to_arrive_is_still_heard() -> None:
-    async with half_sent() as (server, _, reader, writer):
+    async with half_sent() as (server, reader, writer):
         finishing = asyncio.ensure_future(server.finish(10))
         await asyncio.sleep(0)
         writer.write(b"cd")
@@ -152,18 +176,191 @@ async def test_at_the_end_a_body_that_has_begun_to_arrive_is_still_heard() -> No
 
 
 async def test_at_the_end_a_body_that_stays_away_is_waited_for_no_longer_than_said() -> None:
-    async with half_sent() as (server, runner, reader, _):
+    async with half_sent() as (server, reader, _):
         await server.finish(0.1)
-        await runner.cleanup()
+        await server.shutdown(0.1)
         assert await reader.read() == b""
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT"])
 async def test_at_the_end_connections_without_a_request_are_closed_at_once(sent: bytes) -> None:
-    async with served(read_all, head_seconds=30) as (server, runner), connection(runner) as (reader, writer):
+    async with served(read_all, head_seconds=30) as (server, listener), connection(listener) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await answer(reader)
         writer.write(sent)
         await server.finish(10)
-        await runner.cleanup()
         assert await reader.read() == b""
+
+
+# What is too large, and what is not taken in
+
+
+async def test_a_head_that_grows_too_large_is_cut_off() -> None:
+    async with connected(head_seconds=30) as (reader, writer):
+        closed = asyncio.ensure_future(reader.read())
+        writer.write(b"GET / HTTP/1.1\r\n")
+        sent = 0
+        while not closed.done():
+            assert sent <= 4 * HEAD_BYTES
+            writer.write(b"X: " + b"x" * 4000 + b"\r\n")
+            sent += 4005
+            await asyncio.wait({closed}, timeout=0.01)
+        with suppress(ConnectionResetError):
+            assert b" 200 " not in closed.result()
+
+
+async def test_a_large_body_is_no_large_head() -> None:
+    async def count(request: web.Request) -> web.StreamResponse:
+        size = 0
+        async for chunk in request.content.iter_any():
+            size += len(chunk)
+        return web.Response(text=f"{size} bytes")
+
+    size = 20 * HEAD_BYTES
+    async with connected(count) as (reader, writer):
+        for _ in range(2):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+            assert await answer(reader) == b"HTTP/1.1 200 OK | %d bytes" % size
+
+
+LARGE = 20_000_000
+
+
+async def send_much(_: web.Request) -> web.StreamResponse:
+    return web.Response(body=bytes(LARGE))
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])
+async def test_an_answer_that_is_not_taken_in_is_cut_off(header: bytes) -> None:
+    async with (
+        served(send_much, answer_seconds=0.1) as (server, listener),
+        connection(listener) as (reader, writer),
+    ):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n")
+        await reader.read(1)
+        await ended(server)
+
+
+async def test_an_answer_that_is_taken_in_late_but_in_time_is_whole() -> None:
+    async with served(send_much) as (_, listener), connection(listener) as (reader, writer):
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await answer(reader)).endswith(bytes(LARGE))
+
+
+async def ended(server: PatientServer) -> None:
+    async def has_none() -> bool:
+        return not server.connections
+
+    await until(has_none)
+
+
+# Many at once
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await answer(reader) == b"HTTP/1.1 200 OK | 0 bytes"
+
+
+async def test_where_there_is_no_room_the_connection_that_has_waited_longest_goes() -> None:
+    async with AsyncExitStack() as stack:
+        server, listener = await stack.enter_async_context(served(read_all, head_seconds=30, at_most=3))
+        first, second, third = [await stack.enter_async_context(connection(listener)) for _ in range(3)]
+        for streams in (first, second, third, first):
+            await ask(*streams)
+        fourth = await stack.enter_async_context(connection(listener))
+        await ask(*fourth)
+        assert await second[0].read() == b""
+        assert len(server.connections) == 3
+        for streams in (first, third, fourth):
+            await ask(*streams)
+
+
+async def test_whoever_only_holds_connections_keeps_nobody_out() -> None:
+    async with AsyncExitStack() as stack:
+        _, listener = await stack.enter_async_context(served(read_all, head_seconds=30, at_most=3))
+        for _ in range(20):
+            _, writer = await stack.enter_async_context(connection(listener))
+            writer.write(b"GET / HTTP/1.1\r\nX: slow")
+        await ask(*await stack.enter_async_context(connection(listener)))
+
+
+async def test_while_all_connections_work_a_new_one_waits_its_turn() -> None:
+    go_on = asyncio.Event()
+    working = asyncio.Semaphore(0)
+
+    async def work(request: web.Request) -> web.StreamResponse:
+        working.release()
+        await go_on.wait()
+        return await read_all(request)
+
+    async with AsyncExitStack() as stack:
+        _, listener = await stack.enter_async_context(served(work, at_most=2))
+        asking = []
+        for _ in range(2):
+            asking.append(asyncio.ensure_future(ask(*await stack.enter_async_context(connection(listener)))))
+            await working.acquire()
+        asking.append(asyncio.ensure_future(ask(*await stack.enter_async_context(connection(listener)))))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(working.acquire(), 0.1)
+        go_on.set()
+        await asyncio.gather(*asking)
+
+
+async def test_with_no_file_left_for_a_connection_one_that_waits_is_given_up() -> None:
+    async with AsyncExitStack() as stack:
+        _, listener = await stack.enter_async_context(served(read_all, head_seconds=30, at_most=1000))
+        held = [await stack.enter_async_context(connection(listener)) for _ in range(5)]
+        for streams in held:
+            await ask(*streams)
+        client = stack.enter_context(socket.socket())
+        client.setblocking(False)
+        with capture_logs() as logs, no_more_files():
+            await asyncio.get_running_loop().sock_connect(client, place(listener))
+            assert await held[0][0].read() == b""
+            reader, writer = await asyncio.open_connection(sock=client)
+            await ask(reader, writer)
+            writer.close()
+        assert logs[0]["event"] == "connections wait: the system has no room for more"
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """No file can be opened, but in place of one that is closed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(file.name) for file in Path("/proc/self/fd").iterdir())
+    with ExitStack() as stack:
+        filling = []
+        while (descriptor := os.open("/dev/null", os.O_RDONLY)) <= highest:
+            filling.append(descriptor)
+            stack.callback(os.close, descriptor)
+        os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptor, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# The end
+
+
+@pytest.mark.parametrize("accepted", ["accepted", "not accepted"])
+async def test_at_the_end_a_request_that_has_come_whole_is_answered(accepted: str) -> None:
+    async with served(read_all) as (server, listener), connection(listener) as (reader, writer):
+        if accepted == "accepted":
+            await ask(reader, writer)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        # No turn of the loop is given to the server before it is told to stop.
+        listener.stop()
+        await server.finish(10)
+        assert await answer(reader) == b"HTTP/1.1 200 OK | 0 bytes"
+        assert await reader.read() == b""
+
+
+async def test_after_the_end_nobody_is_listened_to() -> None:
+    async with served(read_all) as (_, listener):
+        listener.stop()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(*place(listener))

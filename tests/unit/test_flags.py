@@ -6,6 +6,8 @@ import pytest
 from exporter.cli import build_parser
 from exporter.flags import (
     ListenAddress,
+    TcpAddress,
+    UnixAddress,
     external_url,
     given,
     listen_address,
@@ -19,19 +21,36 @@ from exporter.flags import (
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        (":10090", ListenAddress(None, 10090)),
-        ("127.0.0.1:0", ListenAddress("127.0.0.1", 0)),
-        ("localhost:80", ListenAddress("localhost", 80)),
-        ("[::1]:10090", ListenAddress("::1", 10090)),
-        ("[::]:10090", ListenAddress("::", 10090)),
+        (":10090", TcpAddress(None, 10090)),
+        ("127.0.0.1:0", TcpAddress("127.0.0.1", 0)),
+        ("localhost:80", TcpAddress("localhost", 80)),
+        ("[::1]:10090", TcpAddress("::1", 10090)),
+        ("[::]:10090", TcpAddress("::", 10090)),
+        ("unix:/run/heartbeat/web.sock", UnixAddress(Path("/run/heartbeat/web.sock"))),
+        ("unix:web:1.sock", UnixAddress(Path("web:1.sock"))),
     ],
 )
-def test_a_listen_address_is_host_and_port(text: str, address: ListenAddress) -> None:
+def test_a_listen_address_is_host_and_port_or_a_unix_socket(text: str, address: ListenAddress) -> None:
     assert listen_address(text) == address
     assert str(address) == text
 
 
-@pytest.mark.parametrize("text", ["", "10090", "localhost", "::1:10090", "host:port", "host:65536", "host:-1", "h:١"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "10090",
+        "localhost",
+        "::1:10090",
+        "host:port",
+        "host:65536",
+        "host:-1",
+        "h:١",
+        "unix:",
+        "unix:a\0b",
+        "/run/x",
+    ],
+)
 def test_what_is_no_listen_address_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=r"is not an address \(examples: :10090"):
         listen_address(text)
@@ -79,6 +98,10 @@ def test_a_telemetry_path_is_a_path_that_is_free(text: str) -> None:
         web_path(text)
 
 
+def addresses(texts: list[str]) -> list[ListenAddress]:
+    return [listen_address(text) for text in texts]
+
+
 @pytest.mark.parametrize(
     ("url", "web", "ping", "base"),
     [
@@ -92,18 +115,26 @@ def test_a_telemetry_path_is_a_path_that_is_free(text: str) -> None:
     ],
 )
 def test_jobs_reach_us_where_pings_are_served(url: str | None, web: list[str], ping: list[str], base: str) -> None:
-    def addresses(texts: list[str]) -> list[ListenAddress]:
-        return [listen_address(text) for text in texts]
+    assert external_url(url, addresses(web), addresses(ping), tls=False) == base
 
-    assert external_url(url, addresses(web), addresses(ping)) == base
+
+def test_jobs_reach_us_by_tls_where_it_is_on() -> None:
+    assert external_url(None, addresses([":8080"]), [], tls=True) == "https://localhost:8080"
+    assert external_url("http://proxy", addresses([":8080"]), [], tls=True) == "http://proxy"
+
+
+def test_unix_sockets_are_passed_over_for_an_address_that_jobs_can_call() -> None:
+    assert external_url(None, addresses(["unix:/run/web.sock", ":8080"]), [], tls=False) == "http://localhost:8080"
+    assert external_url(None, addresses([":8080"]), addresses(["unix:/run/p.sock"]), tls=False) == "http://localhost"
 
 
 def test_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTBEAT_STORAGE_URL", "")
     empty = ["--web.listen-address=", "--ping.listen-address=", "--web.external-url=", "--ping.secret-file="]
+    empty += ["--web.config.file="]
     options = build_parser().parse_args(empty)
     assert (given(options.web_listen), given(options.ping_listen)) == ([], [])
-    assert (options.external_url, options.secret_file) == (None, None)
+    assert (options.external_url, options.secret_file, options.web_config_file) == (None, None, None)
     assert options.storage == Path("data/heartbeats.db")
 
 

@@ -283,10 +283,12 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_counted(ser
 async def test_a_body_that_does_not_arrive_in_time_is_answered_408_and_not_counted(server: Running) -> None:
     exporter = server.exporter
     impatient = Pings(exporter._monitor, exporter._telemetry, wall_clock, body_seconds=0.05)
-    service = await Service.make(exporter._telemetry, impatient.endpoints())
-    await service.listen(LOOPBACK)
+    service = await Service.make(exporter._telemetry, exporter._security, impatient.endpoints())
+    service.bind(LOOPBACK)
+    (listener,) = service.listeners
+    listener.start(1)
     head = f"POST /ping/{OWN_TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf".encode()
-    answered = await exchange(str(service.addresses[0]), head)
+    answered = await exchange(str(listener.address), head)
     await service.stop()
     assert answered.startswith(b"HTTP/1.1 408 ")
     assert b"Connection: close" in answered

@@ -9,7 +9,7 @@ import pytest
 from running import LOOPBACK, Clock, Running, exporter_in, make_settings, until
 from structlog.testing import capture_logs
 
-from exporter.flags import ListenAddress
+from exporter.flags import TcpAddress
 from exporter.metrics.negotiation import Format
 from exporter.schedule import Moment
 from exporter.server import StartError, running
@@ -298,7 +298,7 @@ async def test_the_beat_goes_on_while_it_runs(tmp_path: Path, monkeypatch: pytes
 
 async def test_a_start_that_fails_says_why_and_leaves_nothing_open(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = ListenAddress("127.0.0.1", taken.getsockname()[1])
+        address = TcpAddress("127.0.0.1", taken.getsockname()[1])
         settings = make_settings(tmp_path, CONFIG, web_listen=(LOOPBACK, address))
         with pytest.raises(StartError, match=rf"cannot listen on {address}: .*[Aa]ddress already in use"):
             async with running(settings):
@@ -325,7 +325,7 @@ async def test_a_start_with_bad_input_is_refused_with_the_reason(
 
 @pytest.mark.parametrize("host", ["foo..bar", "x" * 64])
 async def test_a_host_name_that_cannot_be_one_is_refused(tmp_path: Path, host: str) -> None:
-    settings = make_settings(tmp_path, CONFIG, web_listen=(ListenAddress(host, 0),))
+    settings = make_settings(tmp_path, CONFIG, web_listen=(TcpAddress(host, 0),))
     with pytest.raises(StartError, match=f"cannot listen on {host}:0: "):
         async with running(settings):
             raise AssertionError

@@ -1,0 +1,265 @@
+"""Where connections come in: sockets, TLS, and how many connections there may be at once."""
+
+import asyncio
+import errno
+import resource
+import socket
+import ssl
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from exporter.flags import ListenAddress, TcpAddress, UnixAddress
+from exporter.web.connections import Connection, PatientServer
+from exporter.web.security import Security
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted, as far as the system's own bound (net.core.somaxconn) allows."""
+
+CONNECTIONS_AT_MOST = 1024
+"""Connections that one listening socket may have at once, if so many files may be open."""
+
+HANDSHAKE_SECONDS = 10.0
+"""How long the handshake of TLS may take: as long as a request's head."""
+
+_FAREWELL_SECONDS = 2.0
+"""How long the other side's end of TLS is waited for."""
+
+_RESERVED_FILES = 128
+"""Files that are open, or may be, beside connections: the store's, the configuration's, the process's own."""
+
+_PAUSE_SECONDS = 0.01
+"""How soon accepting is tried again when the system had no room for one more."""
+
+_SILENT_SECONDS = 60.0
+"""How soon that is logged again."""
+
+_ACCEPTED_AT_ONCE = 128
+"""Connections taken before others get their turn."""
+
+_NO_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+"""What a machine without IPv6 says."""
+
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def raise_file_limit() -> None:
+    """Let the process have as many files open as it may: the lower limit is there for programs of another age."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # as it was, then
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def connections_at_most(listeners: int) -> int:
+    """How many connections each of so many listening sockets may have, so that files are left for all else."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return CONNECTIONS_AT_MOST
+    return max(1, min(CONNECTIONS_AT_MOST, (files - _RESERVED_FILES) // listeners))
+
+
+def open_sockets(address: ListenAddress) -> list[socket.socket]:
+    """Sockets that listen on an address: several where a host has several. Raises OSError or UnicodeError."""
+    if isinstance(address, UnixAddress):
+        return [_open_unix(address.path)]
+    sockets: list[socket.socket] = []
+    try:
+        for family, place in _places(address):
+            # As everywhere else in the ecosystem, [::] is every address of both families.
+            both = address.host == "::" and socket.has_dualstack_ipv6()
+            try:
+                sockets.append(socket.create_server(place, family=family, backlog=BACKLOG, dualstack_ipv6=both))
+            except OSError as error:
+                if address.host is not None or error.errno not in _NO_FAMILY or not sockets:
+                    raise
+    except BaseException:
+        for opened in sockets:
+            opened.close()
+        raise
+    return sockets
+
+
+def _places(address: TcpAddress) -> list[tuple[socket.AddressFamily, Any]]:
+    """Each family and socket address that the host and port mean, IPv4 first."""
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return sorted({(family, place) for family, _, _, _, place in found})
+
+
+def _open_unix(path: Path) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(str(path)) == errno.ECONNREFUSED and path.is_socket():
+                path.unlink()  # Nobody listens there any more: a process that was killed has left it.
+        listening.bind(str(path))
+        listening.listen(BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _address_of(listening: socket.socket) -> ListenAddress:
+    """Where it listens, with the port that the system chose where it was asked to."""
+    name = listening.getsockname()
+    return UnixAddress(Path(name)) if listening.family == socket.AF_UNIX else TcpAddress(*name[:2])
+
+
+class Listener:
+    """Takes in the connections of one listening socket, as many as may be at once.
+
+    Where there is no room for one more, the connection that has waited longest is dropped for it: one that is idle, or
+    whose client is slow to send a request or to take in an answer. So whoever merely holds connections keeps nobody
+    out. While every one of them is busy, new ones wait their turn in the system's queue.
+    """
+
+    def __init__(self, listening: socket.socket, server: PatientServer, security: Security) -> None:
+        """Takes over the socket, and takes nothing in before it is started."""
+        listening.setblocking(False)
+        self._listening = listening
+        self.address = _address_of(listening)
+        self._server = server
+        self._security = security
+        self._at_most = 0
+        self._loop = asyncio.get_running_loop()
+        self._accepting = False
+        self._pause: asyncio.TimerHandle | None = None
+        self._silent_until = 0.0
+        self._handshakes: dict[Connection, asyncio.Task[None]] = {}
+        self._working: set[Connection] = set()
+        self._waiting: dict[Connection, None] = {}
+        """Those that have waited longest come first."""
+
+    def start(self, at_most: int) -> None:
+        """Begin to accept; there may be so many connections at once."""
+        self._at_most = at_most
+        self._resume()
+
+    def stop(self) -> None:
+        """Accept nothing more, but what has connected by now: it may have sent a whole request already."""
+        self._halt()
+        if self._pause is not None:
+            self._pause.cancel()
+        with suppress(OSError):
+            while self._at_most:
+                self._greet(self._listening.accept()[0])
+        self._listening.close()
+        if isinstance(self.address, UnixAddress):
+            self.address.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give up the handshakes that are still under way."""
+        for handshake in self._handshakes.values():
+            handshake.cancel()
+
+    def _resume(self) -> None:
+        self._pause = None
+        if not self._accepting and self._listening.fileno() >= 0:
+            self._accepting = True
+            self._loop.add_reader(self._listening, self._accept)
+
+    def _take_more(self) -> None:
+        if self._pause is None:
+            self._resume()
+
+    def _halt(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            self._loop.remove_reader(self._listening)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            if len(self._working) >= self._at_most:
+                self._halt()  # until one of them has ended
+                return
+            try:
+                accepted, _ = self._listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    self._relent(error)
+                    return
+                continue  # The client is gone already.
+            if len(self._waiting) + len(self._working) >= self._at_most:
+                self._drop_longest_waiting(1)
+            self._greet(accepted)
+
+    def _relent(self, error: OSError) -> None:
+        """The system has no room for one more: give up half of what only waits, and try again a little later."""
+        now = self._loop.time()
+        if now >= self._silent_until:
+            self._silent_until = now + _SILENT_SECONDS
+            log.warning("connections wait: the system has no room for more", reason=error.strerror)
+        self._halt()
+        self._pause = self._loop.call_later(_PAUSE_SECONDS, self._resume)
+        self._drop_longest_waiting((len(self._waiting) + 1) // 2)
+
+    def _drop_longest_waiting(self, count: int) -> None:
+        for connection in list(islice(self._waiting, count)):
+            del self._waiting[connection]
+            if connection in self._handshakes:
+                self._handshakes[connection].cancel()
+            connection.drop()
+
+    def _greet(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        if accepted.family != socket.AF_UNIX:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        connection = self._server.connect(self)
+        self._waiting[connection] = None
+        handshake = self._loop.create_task(self._shake_hands(connection, accepted))
+        self._handshakes[connection] = handshake
+        handshake.add_done_callback(partial(self._greeted, connection, accepted))
+
+    async def _shake_hands(self, connection: Connection, accepted: socket.socket) -> None:
+        context = self._security.tls()
+        try:
+            if context is None:
+                await self._loop.connect_accepted_socket(lambda: connection, accepted)
+            else:
+                await self._loop.connect_accepted_socket(
+                    lambda: connection,
+                    accepted,
+                    ssl=context,
+                    ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                    ssl_shutdown_timeout=_FAREWELL_SECONDS,
+                )
+        except (OSError, ssl.SSLError) as error:
+            log.debug("handshake failed", reason=str(error))
+
+    def _greeted(self, connection: Connection, accepted: socket.socket, handshake: "asyncio.Task[None]") -> None:
+        del self._handshakes[connection]
+        if connection.transport is None:  # It was not made, or has ended meanwhile.
+            self.gone(connection)
+        if handshake.cancelled():
+            accepted.close()
+        else:
+            handshake.result()  # Anything but a failed handshake is a bug, and must not go unnoticed.
+
+    # What connections tell.
+
+    def admits(self, connection: Connection) -> bool:
+        return not connection.encrypted or self._security.admits(connection.peer_certificate)
+
+    def waiting(self, connection: Connection) -> None:
+        if connection in self._working:
+            self._working.discard(connection)
+            self._waiting[connection] = None
+            self._take_more()
+
+    def working(self, connection: Connection) -> None:
+        if connection in self._waiting:
+            del self._waiting[connection]
+            self._working.add(connection)
+
+    def gone(self, connection: Connection) -> None:
+        self._waiting.pop(connection, None)
+        self._working.discard(connection)
+        self._take_more()
