@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from exporter.check import check_config
 from exporter.flags import (
@@ -94,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     # All is answered, stored and closed. A thread that still renders a page for somebody who was cut off would hold up
     # the end of the interpreter, and is not waited for.
-    sys.stderr.flush()
+    with suppress(OSError):  # as when the disk with the log is full
+        sys.stderr.flush()
     os._exit(0)
 
 

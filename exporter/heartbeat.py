@@ -295,6 +295,8 @@ class Liveness:
 
     alive_at: Moment | None = None
     outage: Outage | None = None
+    heard_until: Moment | None = None
+    """The latest moment at which we listened, if the clock has gone back since; None: it is `alive_at`."""
 
     def at(self, now: Moment, grace: Duration, *, restarted: bool = False) -> "Liveness":
         """The liveness once we are seen to listen at ``now``, where ``grace`` is the configured outage grace.
@@ -305,15 +307,18 @@ class Liveness:
         alive_at, last = self.alive_at, self.outage
         if alive_at is None:
             return Liveness(now, last)
-        if restarted or now - alive_at > OUTAGE_AFTER:
-            start = min(alive_at, now)
+        latest = alive_at if self.heard_until is None else self.heard_until
+        # Once a clock that went back is right again, what we lived through before is not a silence.
+        since = alive_at if latest > now else latest
+        if restarted or now - since > OUTAGE_AFTER:
+            start = min(since, now)
             if last is not None and start < last.end + grace:
                 start = min(start, last.start)
             return Liveness(now, Outage(start, now, grace))
         if now < alive_at and last is not None and last.end > now:
             # The wall clock had jumped ahead and is back: what it skipped is still to come, and we shall hear it.
             return Liveness(now, replace(last, start=min(last.start, now), end=now))
-        return Liveness(now, last)
+        return Liveness(now, last, latest if latest > now else None)
 
 
 @dataclass(frozen=True, slots=True)

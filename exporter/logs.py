@@ -2,8 +2,10 @@
 
 import logging
 import sys
+from contextlib import suppress
 from enum import StrEnum
-from typing import Any, TextIO
+from io import TextIOBase
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -38,11 +40,27 @@ def configure(level: str, form: LogFormat, stream: TextIO | None = None) -> None
             *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Lenient(stream or sys.stderr))),
         cache_logger_on_first_use=False,
     )
     # Libraries log a line where something needs a person; their chatter below that is not ours to show.
     logging.basicConfig(handlers=[_Forward()], level=max(LEVELS[level], logging.WARNING), force=True)
+
+
+class _Lenient(TextIOBase):
+    """A stream for which a line is lost when it cannot be written: a log on a full disk must not end the process."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _in_order(_: Any, __: str, event: EventDict) -> EventDict:

@@ -45,8 +45,8 @@ _READ_PINGS = f"SELECT {_PING} FROM pings WHERE heartbeat = {_ID} ORDER BY numbe
 _WRITE_PING = f"INSERT INTO pings (heartbeat, {_PING}) VALUES ({_ID}, {_values(_PING)})"
 _DELETE_PINGS = f"DELETE FROM pings WHERE heartbeat = {_ID} AND number <= ?"
 
-_READ_LIVENESS = "SELECT alive_at, outage_start, outage_end FROM liveness"
-_WRITE_LIVENESS = "REPLACE INTO liveness (id, alive_at, outage_start, outage_end) VALUES (1, ?, ?, ?)"
+_READ_LIVENESS = "SELECT alive_at, outage_start, outage_end, heard_until FROM liveness"
+_WRITE_LIVENESS = "REPLACE INTO liveness (id, alive_at, outage_start, outage_end, heard_until) VALUES (1, ?, ?, ?, ?)"
 
 _Row = tuple[Any, ...]
 _T = TypeVar("_T")
@@ -165,7 +165,7 @@ class SqliteStore:
             liveness = self._read_liveness(outage_grace).at(now, outage_grace, restarted=restarted)
             outage = liveness.outage
             span = (None, None) if outage is None else (outage.start, outage.end)
-            self._db.execute(_WRITE_LIVENESS, (liveness.alive_at, *span))
+            self._db.execute(_WRITE_LIVENESS, (liveness.alive_at, *span, liveness.heard_until))
         return liveness
 
     def _liveness(self, outage_grace: Duration) -> Liveness:
@@ -176,8 +176,8 @@ class SqliteStore:
         row = self._db.execute(_READ_LIVENESS).fetchone()
         if row is None:
             return Liveness()
-        alive_at, start, end = row
-        return Liveness(alive_at, None if start is None else Outage(start, end, outage_grace))
+        alive_at, start, end, heard_until = row
+        return Liveness(alive_at, None if start is None else Outage(start, end, outage_grace), heard_until)
 
     def _history(self, name: Name) -> list[Ping]:
         with self._transaction():

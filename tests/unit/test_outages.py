@@ -105,9 +105,9 @@ def test_every_restart_is_one_however_short(silence: int) -> None:
 
 @pytest.mark.parametrize("back", [1, MINUTE, 9 * DAY])
 def test_a_clock_that_jumps_back_is_none(back: int) -> None:
-    assert Liveness(T0).at(T0 - back, GRACE) == Liveness(T0 - back, None)
+    assert Liveness(T0).at(T0 - back, GRACE) == Liveness(T0 - back, None, T0)
     old = Outage(T0 - 20 * DAY, T0 - 19 * DAY, GRACE)
-    assert Liveness(T0, old).at(T0 - back, GRACE) == Liveness(T0 - back, old)
+    assert Liveness(T0, old).at(T0 - back, GRACE) == Liveness(T0 - back, old, T0)
 
 
 def test_a_restart_with_a_clock_that_jumped_back_is_one_without_length() -> None:
@@ -164,3 +164,29 @@ def test_a_clock_that_jumps_ahead_and_back_leaves_an_outage_that_ends_now() -> N
     ahead = Liveness(T0).at(T0 + DAY, GRACE)
     assert ahead.at(T0 + SECOND, GRACE) == Liveness(T0 + SECOND, Outage(T0, T0 + SECOND, GRACE))
     assert ahead.at(T0 - HOUR, GRACE) == Liveness(T0 - HOUR, Outage(T0 - HOUR, T0 - HOUR, GRACE))
+
+
+# A clock that went back
+
+
+def test_what_we_lived_through_before_the_clock_went_back_is_no_outage_once_it_is_right_again() -> None:
+    before = Liveness(T0).at(T0 + BEAT_EVERY, GRACE)
+    behind = before.at(T0 - HOUR, GRACE).at(T0 - HOUR + BEAT_EVERY, GRACE)
+    assert behind == Liveness(T0 - HOUR + BEAT_EVERY, None, T0 + BEAT_EVERY)
+    assert behind.at(T0 + 2 * BEAT_EVERY, GRACE) == Liveness(T0 + 2 * BEAT_EVERY)
+
+
+def test_a_silence_across_the_correction_of_a_clock_is_an_outage_from_when_we_were_last_heard() -> None:
+    behind = Liveness(T0).at(T0 - HOUR, GRACE)
+    assert behind.at(T0 + MINUTE, GRACE) == Liveness(T0 + MINUTE, Outage(T0, T0 + MINUTE, GRACE))
+
+
+def test_a_silence_while_the_clock_is_behind_is_an_outage_by_that_clock() -> None:
+    behind = Liveness(T0).at(T0 - HOUR, GRACE)
+    start, end = T0 - HOUR, T0 - HOUR + MINUTE
+    assert behind.at(end, GRACE).outage == Outage(start, end, GRACE)
+
+
+def test_a_restart_while_the_clock_is_behind_believes_the_clock() -> None:
+    restarted = Liveness(T0).at(T0 - HOUR, GRACE).at(T0 - HOUR + MINUTE, GRACE, restarted=True)
+    assert restarted == Liveness(T0 - HOUR + MINUTE, Outage(T0 - HOUR, T0 - HOUR + MINUTE, GRACE))

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from exporter.heartbeat import Heartbeat, Name, Ping, Signal
+from exporter.heartbeat import Heartbeat, Liveness, Name, Outage, Ping, Signal
 from exporter.schedule import HOUR, Interval
 from exporter.store import Arrival, StoreRefused
 from exporter.store.sqlite import SqliteStore
 from exporter.store.sqlite_file import APPLICATION_ID, _connect, _schema, _take_over
 
 ROOT = Path(__file__).parents[2]
+NEWEST = len(_schema())
 NOW = 1_700_000_000_000
 BACKUP = Heartbeat(Name("backup"), Interval(HOUR))
 PING = Ping(NOW, Signal.SUCCESS)
@@ -151,7 +152,7 @@ async def test_our_mark_and_the_version_are_in_the_file_itself_from_the_first(pa
     with held_by_another_process(path):
         header = path.read_bytes()[:100]
     assert header[68:72] == b"HbEx"
-    assert int.from_bytes(header[60:64]) == 1
+    assert int.from_bytes(header[60:64]) == NEWEST
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ async def test_our_mark_and_the_version_are_in_the_file_itself_from_the_first(pa
         ("foreign_keys", 1),
         ("busy_timeout", 2000),
         ("application_id", APPLICATION_ID),
-        ("user_version", 1),
+        ("user_version", NEWEST),
     ],
 )
 async def test_the_settings_are_in_force(path: Path, pragma: str, value: object) -> None:
@@ -182,13 +183,24 @@ async def test_scripts_of_the_schema_are_applied_in_order_each_wholly_or_not_at_
     with closing(_connect(path, "mode=rw")) as db, pytest.raises(sqlite3.OperationalError, match="nonsense"):
         _take_over(db, path, scripts)
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert tables == {"heartbeats", "pings", "liveness", "second"}
     with closing(_connect(path, "mode=rw")) as db:
-        _take_over(db, path, [*scripts[:2], "CREATE TABLE third (a)"])
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        _take_over(db, path, [*scripts[: NEWEST + 1], "CREATE TABLE third (a)"])
+        assert db.execute("PRAGMA user_version").fetchone() == (NEWEST + 2,)
         assert db.execute("SELECT count(*) FROM pings").fetchone() == (1,)
+
+
+async def test_a_file_of_an_older_version_is_brought_up_to_date_with_all_that_is_in_it(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    with closing(_connect(path, "mode=rw")) as db:
+        _take_over(db, path, _schema()[:1])
+        db.execute("INSERT INTO liveness (id, alive_at, outage_start, outage_end) VALUES (1, 7000, 3000, 5000)")
+    store = await SqliteStore.open(path)
+    assert await store.liveness(HOUR) == Liveness(7000, Outage(3000, 5000, HOUR))
+    await store.close()
 
 
 async def test_a_first_start_that_fails_leaves_a_file_that_the_next_one_fills(path: Path) -> None:
@@ -314,7 +326,7 @@ def overwrite(path: Path, offset: int) -> None:
 
 FOREIGN = "{path} belongs to another program; give the path of a file that does not exist yet"
 NEWER = (
-    "{path} was written by a newer version (schema 7, this one knows up to 1);"
+    "{path} was written by a newer version (schema 7, this one knows up to 2);"
     " run that version, or restore a backup from before it"
 )
 DAMAGED = "{path} is damaged ({finding}); restore a backup, or move it and any heartbeats.db-wal away to begin anew"
