@@ -222,9 +222,11 @@ class PatientServer(web.Server):
         for _ in range(_TURNS):
             await asyncio.sleep(0)
         for connection in self._clients:
+            if connection.busy:
+                continue
             if connection.answering:
                 connection.close()
-            elif not connection.busy:
+            else:
                 connection.force_close()
         self._note_end()
         with suppress(TimeoutError):

@@ -32,6 +32,9 @@ _FAREWELL_SECONDS = 2.0
 _RESERVED_FILES = 128
 """Files that are open, or may be, beside connections: the store's, the configuration's, the process's own."""
 
+PATIENCE_SECONDS = 0.5
+"""How long a connection may wait before it is given up for another: whoever sends a request at once is always heard."""
+
 _PAUSE_SECONDS = 0.01
 """How soon accepting is tried again when the system had no room for one more."""
 
@@ -114,9 +117,9 @@ def _address_of(listening: socket.socket) -> ListenAddress:
 class Listener:
     """Takes in the connections of one listening socket, as many as may be at once.
 
-    Where there is no room for one more, the connection that has waited longest is dropped for it: one that is idle, or
-    whose client is slow to send a request or to take in an answer. So whoever merely holds connections keeps nobody
-    out. While every one of them is busy, new ones wait their turn in the system's queue.
+    Where there is no room for one more, the connection that has waited longest is dropped for it, once that is longer
+    than PATIENCE_SECONDS: one that is idle, or whose client is slow to send a request or to take in an answer. So
+    whoever merely holds connections keeps nobody out. Until then new ones wait their turn in the system's queue.
     """
 
     def __init__(self, listening: socket.socket, server: PatientServer, security: Security) -> None:
@@ -133,8 +136,8 @@ class Listener:
         self._silent_until = 0.0
         self._handshakes: dict[Connection, asyncio.Task[None]] = {}
         self._working: set[Connection] = set()
-        self._waiting: dict[Connection, None] = {}
-        """Those that have waited longest come first."""
+        self._waiting: dict[Connection, float] = {}
+        """Since when each waits, by the loop's clock; those that have waited longest come first."""
 
     def start(self, at_most: int) -> None:
         """Begin to accept; there may be so many connections at once."""
@@ -159,24 +162,25 @@ class Listener:
             handshake.cancel()
 
     def _resume(self) -> None:
-        self._pause = None
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         if not self._accepting and self._listening.fileno() >= 0:
             self._accepting = True
             self._loop.add_reader(self._listening, self._accept)
 
-    def _take_more(self) -> None:
-        if self._pause is None:
-            self._resume()
-
-    def _halt(self) -> None:
+    def _halt(self, seconds: float | None = None) -> None:
+        """Accept nothing more until a connection ends or begins to wait, or for so long."""
         if self._accepting:
             self._accepting = False
             self._loop.remove_reader(self._listening)
+            if seconds is not None:
+                self._pause = self._loop.call_later(seconds, self._resume)
 
     def _accept(self) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
-            if len(self._working) >= self._at_most:
-                self._halt()  # until one of them has ended
+            full = len(self._waiting) + len(self._working) >= self._at_most
+            if full and not self._may_give_one_up():
                 return
             try:
                 accepted, _ = self._listening.accept()
@@ -187,9 +191,20 @@ class Listener:
                     self._relent(error)
                     return
                 continue  # The client is gone already.
-            if len(self._waiting) + len(self._working) >= self._at_most:
+            if full:
                 self._drop_longest_waiting(1)
             self._greet(accepted)
+
+    def _may_give_one_up(self) -> bool:
+        """Whether one has waited long enough. If not, nothing is accepted until it has, or until there is room."""
+        longest = next(iter(self._waiting.values()), None)
+        if longest is None:
+            self._halt()
+            return False
+        left = longest + PATIENCE_SECONDS - self._loop.time()
+        if left > 0:
+            self._halt(left)
+        return left <= 0
 
     def _relent(self, error: OSError) -> None:
         """The system has no room for one more: give up half of what only waits, and try again a little later."""
@@ -197,8 +212,7 @@ class Listener:
         if now >= self._silent_until:
             self._silent_until = now + _SILENT_SECONDS
             log.warning("connections wait: the system has no room for more", reason=error.strerror)
-        self._halt()
-        self._pause = self._loop.call_later(_PAUSE_SECONDS, self._resume)
+        self._halt(_PAUSE_SECONDS)
         self._drop_longest_waiting((len(self._waiting) + 1) // 2)
 
     def _drop_longest_waiting(self, count: int) -> None:
@@ -213,7 +227,7 @@ class Listener:
         if accepted.family != socket.AF_UNIX:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         connection = self._server.connect(self)
-        self._waiting[connection] = None
+        self._waiting[connection] = self._loop.time()
         handshake = self._loop.create_task(self._shake_hands(connection, accepted))
         self._handshakes[connection] = handshake
         handshake.add_done_callback(partial(self._greeted, connection, accepted))
@@ -251,8 +265,8 @@ class Listener:
     def waiting(self, connection: Connection) -> None:
         if connection in self._working:
             self._working.discard(connection)
-            self._waiting[connection] = None
-            self._take_more()
+            self._waiting[connection] = self._loop.time()
+            self._resume()
 
     def working(self, connection: Connection) -> None:
         if connection in self._waiting:
@@ -262,4 +276,4 @@ class Listener:
     def gone(self, connection: Connection) -> None:
         self._waiting.pop(connection, None)
         self._working.discard(connection)
-        self._take_more()
+        self._resume()

@@ -168,7 +168,8 @@ async def half_sent() -> AsyncIterator[tuple[PatientServer, *Streams]]:
 async def test_at_the_end_a_body_that_has_begun_to_arrive_is_still_heard() -> None:
     async with half_sent() as (server, reader, writer):
         finishing = asyncio.ensure_future(server.finish(10))
-        await asyncio.sleep(0)
+        for _ in range(100):  # until the server has done all that it does at once
+            await asyncio.sleep(0)
         writer.write(b"cd")
         assert await answer(reader) == b"HTTP/1.1 200 OK | 4 bytes"
         assert await reader.read() == b""  # and then the connection is closed
@@ -263,6 +264,13 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     assert await answer(reader) == b"HTTP/1.1 200 OK | 0 bytes"
 
 
+@pytest.fixture
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any connection that waits may be given up for another, however short it has waited."""
+    monkeypatch.setattr("exporter.web.listener.PATIENCE_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("no_patience")
 async def test_where_there_is_no_room_the_connection_that_has_waited_longest_goes() -> None:
     async with AsyncExitStack() as stack:
         server, listener = await stack.enter_async_context(served(read_all, head_seconds=30, at_most=3))
@@ -284,6 +292,16 @@ async def test_whoever_only_holds_connections_keeps_nobody_out() -> None:
             _, writer = await stack.enter_async_context(connection(listener))
             writer.write(b"GET / HTTP/1.1\r\nX: slow")
         await ask(*await stack.enter_async_context(connection(listener)))
+
+
+async def test_a_connection_is_heard_before_it_is_given_up_for_another() -> None:
+    async with AsyncExitStack() as stack:
+        _, listener = await stack.enter_async_context(served(read_all, at_most=3))
+        clients = [await stack.enter_async_context(connection(listener)) for _ in range(20)]
+        for _, writer in clients:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        for reader, _ in clients:
+            assert await answer(reader) == b"HTTP/1.1 200 OK | 0 bytes"
 
 
 async def test_while_all_connections_work_a_new_one_waits_its_turn() -> None:
