@@ -19,6 +19,11 @@ run: .venv/.runtime ## Start the exporter with config.yaml and the embedded stor
 test: .venv/.dev tools check ## Run every check and every test
 	$(BIN)/python -m pytest --cov
 
+.PHONY: soak
+soak: .venv/.dev tools ## Repeat the tests of crashes, stops and failing disks for a while: make soak SECONDS=1200
+	SOAK_SECONDS=$(or $(SECONDS),1200) $(BIN)/python -m pytest \
+	    tests/faults/test_crash.py tests/faults/test_sigterm.py tests/faults/test_disk.py
+
 .PHONY: check
 check: lint types layers generated-check ## Run the checks that need no test
 
@@ -92,6 +97,7 @@ tools:
 	has curl || missing="$$missing curl"; \
 	has chromium || missing="$$missing chromium"; \
 	has faketime || missing="$$missing faketime"; \
+	has setpriv || missing="$$missing util-linux"; \
 	has systemd-analyze || missing="$$missing systemd"; \
 	[ -z "$$missing" ] || { $(call apt_install,$${missing# }); }
 
