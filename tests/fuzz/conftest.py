@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hostile import KEY, TOKEN
 from running import Running, exporter_in
 from scraping import check_page
 from wire import answers, exchange, host_and_port
@@ -19,8 +20,6 @@ from exporter.metrics.negotiation import Format
 
 T = TypeVar("T")
 
-KEY = "shared-key-0123456789"
-TOKEN = "own-token-0123456789"
 CONFIG = f"""pings: {{keys: [{{key: {KEY}}}], history: 5, trusted_proxies: [127.0.0.0/8]}}
 heartbeats:
   - {{name: job, interval: 1h, token: {TOKEN}, labels: {{team: a}}}}
