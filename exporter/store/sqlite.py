@@ -7,6 +7,7 @@ once per batch. One thread owns the connection and does everything, in the order
 
 import asyncio
 import sqlite3
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from exporter.heartbeat import Heartbeat, Liveness, Name, Outage, Ping, Record, 
 from exporter.schedule import Duration, Moment
 from exporter.store import KEEP_REMOVED, Arrival, StoreError, StoreRefused
 from exporter.store.sqlite_copy import unnamed_copy
-from exporter.store.sqlite_file import actual, in_words_of, open_file, refusing
+from exporter.store.sqlite_file import actual, in_words, in_words_of, is_damage, open_file, refusing
 from exporter.store.sqlite_presence import Presence
 
 _RECORD = (
@@ -45,8 +46,17 @@ _READ_PINGS = f"SELECT {_PING} FROM pings WHERE heartbeat = {_ID} ORDER BY numbe
 _WRITE_PING = f"INSERT INTO pings (heartbeat, {_PING}) VALUES ({_ID}, {_values(_PING)})"
 _DELETE_PINGS = f"DELETE FROM pings WHERE heartbeat = {_ID} AND number <= ?"
 
+_INCOMPLETE = (
+    "SELECT 1 FROM heartbeats LEFT JOIN pings ON heartbeat = id WHERE pings > 0 GROUP BY id"
+    " HAVING max(number) IS NOT pings OR count(number) <> pings - min(number) + 1"
+)
+"""Heartbeats whose last pings are not all there, whatever their number."""
+
 _READ_LIVENESS = "SELECT alive_at, outage_start, outage_end, heard_until FROM liveness"
 _WRITE_LIVENESS = "REPLACE INTO liveness (id, alive_at, outage_start, outage_end, heard_until) VALUES (1, ?, ?, ?, ?)"
+
+LOOK_AGAIN_AFTER = 10.0
+"""Seconds after which a damaged database is looked at again: to look at all of a large one takes a while."""
 
 _Row = tuple[Any, ...]
 _T = TypeVar("_T")
@@ -74,6 +84,9 @@ class SqliteStore:
         self._thread = thread
         self._db, self._presence, self._records = opened
         self._deletion_told = False
+        self._damage: str | None = None
+        """What was last found wrong with the database."""
+        self._looked_at = 0.0
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteStore":
@@ -185,6 +198,7 @@ class SqliteStore:
 
     def _backup(self) -> BinaryIO:
         self._ensure_presence()
+        self._ensure_integrity()
         with in_words_of(self._path):
             self._undo()
             return unnamed_copy(self._db, self._path)
@@ -215,6 +229,39 @@ class SqliteStore:
                 self._presence.write_anew(self._db)
         self._reopen()
 
+    def _ensure_integrity(self) -> None:
+        """See that nobody else has written to the database, and that it is whole if it was found not to be.
+
+        It is looked at as a whole only then, and not at every call while it is damaged. Raises StoreError.
+        """
+        if self._damage is None and not self._presence.touched():
+            return
+        if self._damage is None or time.monotonic() >= self._looked_at + LOOK_AGAIN_AFTER:
+            self._damage = self._find_damage()
+            self._looked_at = time.monotonic()
+        if self._damage is not None:
+            raise StoreError(
+                f"{self._path} is damaged, or was written to by another program ({self._damage}); nothing is taken"
+                " until it is as it was: stop the exporter, and restore a backup"
+            )
+        self._presence.note()
+
+    def _find_damage(self) -> str | None:
+        """What is wrong with the database as it is on disk."""
+        try:
+            self._undo()
+            self._db.execute("PRAGMA shrink_memory")  # What is remembered of it may hide what is there now.
+            (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                return str(found).splitlines()[-1]
+            if dict(map(_record_of_row, self._db.execute(_READ_RECORDS))) != self._records:
+                return "it holds other records"
+            if self._db.execute(_INCOMPLETE).fetchone() is not None:
+                return "pings are missing in it"
+        except sqlite3.Error as error:
+            return in_words(error)
+        return None
+
     def _reopen(self) -> None:
         opened = _open(self._path)
         # Only now, so that until all is well again there is a connection that has everything.
@@ -223,19 +270,27 @@ class SqliteStore:
             self._db.close()
         self._db, self._presence, self._records = opened
         self._deletion_told = False
+        self._damage = None
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._ensure_presence()
+        self._ensure_integrity()
         try:
             with in_words_of(self._path):
                 self._undo()  # What made the last transaction fail may have kept it from being undone, too.
                 self._db.execute("BEGIN")
                 yield
                 self._db.execute("COMMIT")
+        except StoreError as error:
+            if isinstance(error.__cause__, sqlite3.Error) and is_damage(error.__cause__):
+                self._damage = in_words(error.__cause__)
+                self._looked_at = time.monotonic()
+            raise
         finally:
             with suppress(sqlite3.Error):
                 self._undo()
+            self._presence.note()
 
     def _undo(self) -> None:
         if self._db.in_transaction:  # SQLite has ended it by itself after some errors.

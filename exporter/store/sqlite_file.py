@@ -36,6 +36,11 @@ def in_words(error: sqlite3.Error) -> str:
             return str(error)
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether it is what the file holds that SQLite cannot go on with."""
+    return _kind(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 @contextmanager
 def in_words_of(path: Path) -> Iterator[None]:
     """Turn what the disk does not do for an open database into StoreError, in words that help."""

@@ -39,9 +39,22 @@ class _Watched:
         """``at``: where the file is now, if not at its path yet. Raises OSError."""
         self.path = path
         self._hold = os.open(at or path, os.O_PATH | os.O_CLOEXEC)
+        self._content = self._sign()
 
     def close(self) -> None:
         os.close(self._hold)
+
+    def note(self) -> None:
+        """Take what is in the file now for what belongs there."""
+        self._content = self._sign()
+
+    def touched(self) -> bool:
+        """Whether somebody has written to it since it was noted."""
+        return self._sign() != self._content
+
+    def _sign(self) -> tuple[int, int]:
+        held = os.fstat(self._hold)
+        return held.st_size, held.st_mtime_ns
 
     def whereabouts(self) -> _Whereabouts:
         held = os.fstat(self._hold)
@@ -70,6 +83,15 @@ class Presence:
         """Let go of the files."""
         self._database.close()
         self._log.close()
+
+    def note(self) -> None:
+        """Take what is in the files now for our own; to be called after each transaction."""
+        self._database.note()
+        self._log.note()
+
+    def touched(self) -> bool:
+        """Whether somebody else has written to the files since."""
+        return self._database.touched() or self._log.touched()
 
     @property
     def waits_to_be_opened(self) -> bool:
