@@ -83,6 +83,16 @@ class Connection(web.RequestHandler):
         self._answer_timer: asyncio.TimerHandle | None = None
 
     @property
+    def begun(self) -> bool:
+        """Whether a request has come whole, or is being handled."""
+        return self.busy or self.pipelined
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether a request has come whole that is not being handled yet."""
+        return self.transport is not None and bool(self._messages)
+
+    @property
     def answering(self) -> bool:
         """Whether a request is being handled, or its answer being written."""
         return self._request_in_progress
@@ -107,7 +117,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.busy or self._messages:
+        if self.begun:
             return
         if self._head_timer is None:
             self._expect_head()
@@ -222,7 +232,7 @@ class PatientServer(web.Server):
         for _ in range(_TURNS):
             await asyncio.sleep(0)
         for connection in self._clients:
-            if connection.busy:
+            if connection.begun:
                 continue
             if connection.answering:
                 connection.close()
@@ -263,7 +273,7 @@ class PatientServer(web.Server):
             if not connection.spoken:
                 return connection.refuse(request)
             answer = await self._application.request_handler(request)
-            if self._finished is not None:
+            if self._finished is not None and not connection.pipelined:
                 answer.force_close()
             return answer
         finally:
@@ -271,5 +281,5 @@ class PatientServer(web.Server):
             self._note_end()
 
     def _note_end(self) -> None:
-        if self._finished is not None and not any(connection.busy for connection in self._clients):
+        if self._finished is not None and not any(connection.begun for connection in self._clients):
             self._finished.set()

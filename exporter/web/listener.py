@@ -216,7 +216,9 @@ class Listener:
         self._drop_longest_waiting((len(self._waiting) + 1) // 2)
 
     def _drop_longest_waiting(self, count: int) -> None:
-        for connection in list(islice(self._waiting, count)):
+        # Not one whose request has just come, and is about to be handled.
+        idle = (connection for connection in self._waiting if not connection.begun)
+        for connection in list(islice(idle, count)):
             del self._waiting[connection]
             if connection in self._handshakes:
                 self._handshakes[connection].cancel()

@@ -377,6 +377,29 @@ async def test_at_the_end_a_request_that_has_come_whole_is_answered(accepted: st
         assert await reader.read() == b""
 
 
+async def test_at_the_end_requests_that_were_read_and_not_begun_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.web.connections._TURNS", 0)
+    async with served(read_all) as (server, listener), connection(listener) as (reader, writer):
+        await ask(reader, writer)
+        (served_connection,) = server.connections
+        served_connection.data_received(2 * b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        listener.stop()
+        await server.finish(10)
+        for _ in range(2):
+            assert await answer(reader) == b"HTTP/1.1 200 OK | 0 bytes"
+        assert await reader.read() == b""
+
+
+async def test_at_the_end_nobody_is_waited_for_who_has_left() -> None:
+    async with served(read_all) as (server, listener), connection(listener) as (reader, writer):
+        await ask(reader, writer)
+        (served_connection,) = server.connections
+        served_connection.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        served_connection.force_close()
+        async with asyncio.timeout(5):
+            await server.finish(30)
+
+
 async def test_after_the_end_nobody_is_listened_to() -> None:
     async with served(read_all) as (_, listener):
         listener.stop()
