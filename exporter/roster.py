@@ -35,8 +35,8 @@ def read_secret(path: Path) -> bytes:
     return secret
 
 
-def ensure_secret(path: Path) -> bytes:
-    """The secret in a file, which is made first if it is not there: random, readable by its owner only.
+def ensure_secret(path: Path, secret: bytes | None = None) -> bytes:
+    """The secret in a file, which is made first if it is not there: as given or random, readable by its owner only.
 
     It appears whole or not at all, and of several processes that make it at once only one does. Raises SecretError.
     """
@@ -45,7 +45,7 @@ def ensure_secret(path: Path) -> bytes:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-") as fresh:  # mode 0600
-            fresh.write(secrets.token_urlsafe(32).encode() + b"\n")
+            fresh.write((secret or secrets.token_urlsafe(32).encode()) + b"\n")
             fresh.flush()
             os.fsync(fresh.fileno())
             os.link(fresh.name, path)

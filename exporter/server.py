@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 import signal
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -15,6 +16,7 @@ import structlog
 
 from exporter import __version__
 from exporter.config import Config, ConfigError, load
+from exporter.config.result import exposure
 from exporter.flags import ListenAddress, external_url, revision, secret_path
 from exporter.heartbeat import BEAT_EVERY
 from exporter.metrics.page import Page
@@ -173,6 +175,15 @@ class Exporter:
                 noted = loop.time()
                 with suppress(StoreError):  # logged by the monitor
                     await self._monitor.beat(self._clock())
+                await asyncio.to_thread(self._keep_secret)
+
+    def _keep_secret(self) -> None:
+        """Put the ping secret back if it was deleted: the next start would make another one, and so other URLs."""
+        path = secret_path(self._settings.storage, self._settings.secret_file)
+        if self._settings.secret_file is None and path.parent.is_dir() and not os.path.lexists(path):
+            with suppress(SecretError):  # tried again with the next beat
+                ensure_secret(path, self._secret)
+                log.warning("the ping secret was deleted, and is written anew", path=str(path))
 
     async def stop(self) -> None:
         """Stop accepting, answer what was received, and settle all of it in the store."""
@@ -189,12 +200,13 @@ async def running(settings: Settings, clock: Callable[[], Moment] = wall_clock) 
     async with AsyncExitStack() as stack:
         try:
             config = await asyncio.to_thread(load, settings.config_file)
-            secret = _secret(settings)
-            roster = await asyncio.to_thread(Roster, config, secret)
             security = Security.open(settings.web_config_file)
             stack.callback(security.close)
+            known = await asyncio.to_thread(os.path.exists, settings.storage)
             store = await SqliteStore.open(settings.storage)
             stack.push_async_callback(store.close)
+            secret = _secret(settings, known=known)
+            roster = await asyncio.to_thread(Roster, config, secret)
             await stack.enter_async_context(answering(settings.storage, store.backup))
             monitor = Monitor(store, telemetry, roster)
             await monitor.adopt(roster, clock())
@@ -218,11 +230,18 @@ async def running(settings: Settings, clock: Callable[[], Moment] = wall_clock) 
         yield exporter
 
 
-def _secret(settings: Settings) -> bytes:
+def _secret(settings: Settings, *, known: bool) -> bytes:
+    """The secret from which tokens are derived; ``known``: whether the database was there before."""
     path = secret_path(settings.storage, settings.secret_file)
-    if settings.secret_file is not None:
-        return read_secret(path)
-    if os.path.exists(settings.storage) and not os.path.exists(path):  # noqa: PTH110 - Path's raises where it may not look
+    secret = read_secret(path) if settings.secret_file is not None else _own_secret(path, known=known)
+    exposed = exposure(stat.S_IMODE(path.stat().st_mode))
+    if exposed is not None:
+        log.warning("the ping secret is exposed", path=str(path), problem=exposed)
+    return secret
+
+
+def _own_secret(path: Path, *, known: bool) -> bytes:
+    if known and not path.exists():
         log.warning(
             "the ping secret was lost, and a new one is made: every derived ping URL is another", path=str(path)
         )

@@ -19,6 +19,8 @@ from exporter.store import StoreError
 
 ASKED_WITHIN = 5.0
 """Seconds that somebody who has connected may take to say what is wanted; nobody else is answered meanwhile."""
+LOOKED_AFTER_EVERY = 5.0
+"""Seconds after which it is seen whether the socket is still there."""
 ANSWERED_WITHIN = 600.0
 """Seconds for which an answer is waited for."""
 
@@ -72,7 +74,7 @@ async def answering(storage: Path, backup: Callable[[], Awaitable[BinaryIO]]) ->
     """
     path = socket_of(storage)
     try:
-        listener = _listen(path)
+        door = _Door(path)
     except OSError as error:
         log.warning(
             "no backup can be asked for while the exporter runs: its socket cannot be made",
@@ -81,17 +83,43 @@ async def answering(storage: Path, backup: Callable[[], Awaitable[BinaryIO]]) ->
         )
         yield
         return
-    with listener:
-        made = path.stat()
-        task = asyncio.create_task(_answer_each(listener, backup))
+    task = asyncio.create_task(_answer_each(door, backup))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+        door.close()
+
+
+class _Door:
+    """The socket where one is asked."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self._path = path
+        self.listener = _listen(path)
+        self._made = path.stat()
+
+    def ensure(self) -> None:
+        """Make it anew if it was deleted, as happens when somebody deletes all that belongs to the database."""
+        if self._is_there():
+            return
+        with suppress(OSError):  # The folder is gone, too; it is tried again later.
+            listener = _listen(self._path)
+            self.listener.close()
+            self.listener, self._made = listener, self._path.stat()
+
+    def close(self) -> None:
+        self.listener.close()
+        if self._is_there():
+            self._path.unlink()
+
+    def _is_there(self) -> bool:
         try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait((task,))
-            with suppress(FileNotFoundError, NotADirectoryError):
-                if os.path.samestat(made, path.stat()):
-                    path.unlink()
+            return os.path.samestat(self._made, self._path.stat())
+        except OSError:
+            return False
 
 
 def _listen(path: Path) -> socket.socket:
@@ -125,10 +153,15 @@ def _address(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-async def _answer_each(listener: socket.socket, backup: Callable[[], Awaitable[BinaryIO]]) -> NoReturn:
+async def _answer_each(door: _Door, backup: Callable[[], Awaitable[BinaryIO]]) -> NoReturn:
     loop = asyncio.get_running_loop()
     while True:
-        connection, _ = await loop.sock_accept(listener)
+        try:
+            async with asyncio.timeout(LOOKED_AFTER_EVERY):
+                connection, _ = await loop.sock_accept(door.listener)
+        except TimeoutError:
+            door.ensure()
+            continue
         with connection, suppress(OSError):  # Who asked has gone, or says nothing.
             async with asyncio.timeout(ASKED_WITHIN):
                 asked = await loop.sock_recv(connection, _LONGEST)

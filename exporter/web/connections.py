@@ -104,6 +104,11 @@ class Connection(web.RequestHandler):
         return encryption and (encryption.getpeercert() or None)
 
     @property
+    def peer(self) -> str:
+        """The address of the other side; empty for a Unix socket."""
+        return str(self.peername[0]) if self.peername else ""
+
+    @property
     def encrypted(self) -> bool:
         """Whether it is TLS."""
         return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None

@@ -95,11 +95,13 @@ def _places(address: TcpAddress) -> list[tuple[socket.AddressFamily, Any]]:
 
 
 def _open_unix(path: Path) -> socket.socket:
+    if path.exists() and not path.is_socket():
+        raise FileExistsError(errno.EEXIST, "there is a file that is no socket")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            if probe.connect_ex(str(path)) == errno.ECONNREFUSED and path.is_socket():
-                path.unlink()  # Nobody listens there any more: a process that was killed has left it.
+            if probe.connect_ex(str(path)) == errno.ECONNREFUSED:
+                path.unlink(missing_ok=True)  # Nobody listens there any more: a process that was killed has left it.
         listening.bind(str(path))
         listening.listen(BACKLOG)
     except BaseException:
@@ -151,7 +153,7 @@ class Listener:
             self._pause.cancel()
         with suppress(OSError):
             while self._at_most:
-                self._greet(self._listening.accept()[0])
+                self._greet(*self._listening.accept())
         self._listening.close()
         if isinstance(self.address, UnixAddress):
             self.address.path.unlink(missing_ok=True)
@@ -183,7 +185,7 @@ class Listener:
             if full and not self._may_give_one_up():
                 return
             try:
-                accepted, _ = self._listening.accept()
+                accepted, peer = self._listening.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -193,7 +195,7 @@ class Listener:
                 continue  # The client is gone already.
             if full:
                 self._drop_longest_waiting(1)
-            self._greet(accepted)
+            self._greet(accepted, peer)
 
     def _may_give_one_up(self) -> bool:
         """Whether one has waited long enough. If not, nothing is accepted until it has, or until there is room."""
@@ -224,17 +226,17 @@ class Listener:
                 self._handshakes[connection].cancel()
             connection.drop()
 
-    def _greet(self, accepted: socket.socket) -> None:
+    def _greet(self, accepted: socket.socket, peer: Any) -> None:
         accepted.setblocking(False)
         if accepted.family != socket.AF_UNIX:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         connection = self._server.connect(self)
         self._waiting[connection] = self._loop.time()
-        handshake = self._loop.create_task(self._shake_hands(connection, accepted))
+        handshake = self._loop.create_task(self._shake_hands(connection, accepted, peer))
         self._handshakes[connection] = handshake
         handshake.add_done_callback(partial(self._greeted, connection, accepted))
 
-    async def _shake_hands(self, connection: Connection, accepted: socket.socket) -> None:
+    async def _shake_hands(self, connection: Connection, accepted: socket.socket, peer: Any) -> None:
         context = self._security.tls()
         try:
             if context is None:
@@ -248,7 +250,7 @@ class Listener:
                     ssl_shutdown_timeout=_FAREWELL_SECONDS,
                 )
         except (OSError, ssl.SSLError) as error:
-            log.debug("handshake failed", reason=str(error))
+            log.debug("handshake failed", reason=str(error), peer=str(peer[0] if peer else ""))
 
     def _greeted(self, connection: Connection, accepted: socket.socket, handshake: "asyncio.Task[None]") -> None:
         del self._handshakes[connection]
@@ -262,7 +264,10 @@ class Listener:
     # What connections tell.
 
     def admits(self, connection: Connection) -> bool:
-        return not connection.encrypted or self._security.admits(connection.peer_certificate)
+        if not connection.encrypted or self._security.admits(connection.peer_certificate):
+            return True
+        log.debug("connection refused: the client's certificate has no name that is allowed", peer=connection.peer)
+        return False
 
     def waiting(self, connection: Connection) -> None:
         if connection in self._working:

@@ -122,6 +122,11 @@ class Tls:
             self._refuse(
                 "client_allowed_sans", "has no effect without client_auth_type (say RequireAndVerifyClientCert)"
             )
+        if self._section.client_allowed_sans and auth is ClientAuth.VERIFY_IF_GIVEN:
+            self._trouble.warn(
+                (_SECTION, "client_allowed_sans"),
+                "keeps out every client that shows no certificate, jobs and probes too",
+            )
         return auth
 
     def _allowed_sans(self) -> frozenset[str]:

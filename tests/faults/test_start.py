@@ -168,7 +168,7 @@ def test_a_second_process_on_a_file_is_refused_and_the_first_goes_on(tmp_path: P
 
 
 def test_a_disk_that_fails_at_the_first_start_is_named_and_the_next_start_begins(folder: Path, database: Path) -> None:
-    said = refusal(folder, "sh", "-c", 'ulimit -f 16; exec "$@"', "sh")
+    said = refusal(folder, "sh", "-c", 'unset COVERAGE_PROCESS_CONFIG; ulimit -f 16; exec "$@"', "sh")
     assert said == f"{database} cannot be opened: the disk fails (SQLITE_IOERR_WRITE)"
     with Victim(folder, CONFIG) as victim:
         victim.start()

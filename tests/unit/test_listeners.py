@@ -105,8 +105,8 @@ async def test_a_unix_socket_in_use_and_a_file_that_is_none_are_left_alone(tmp_p
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(used))
         other.listen()
-        for path in (used, file):
-            with pytest.raises(StartError, match=f"cannot listen on unix:{path}: Address already in use"):
+        for path, reason in ((used, "Address already in use"), (file, "there is a file that is no socket")):
+            with pytest.raises(StartError, match=f"cannot listen on unix:{path}: {reason}"):
                 async with running(make_settings(tmp_path, CONFIG, web_listen=(UnixAddress(path),))):
                     raise AssertionError
     assert used.is_socket()

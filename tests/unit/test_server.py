@@ -359,3 +359,44 @@ async def test_a_secret_file_that_is_given_is_used(tmp_path: Path) -> None:
     secret.write_text("0123456789abcdef\n")
     async with exporter_in(tmp_path, CONFIG, secret_file=secret):
         assert not (tmp_path / "data" / "ping-secret").exists()
+
+
+async def test_a_secret_that_is_deleted_while_it_is_used_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.server.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.server.BEAT_SECONDS", 0)
+    async with exporter_in(tmp_path, CONFIG) as server:
+        path = tmp_path / "data" / "ping-secret"
+        before = path.read_bytes()
+        path.unlink()
+        beating = asyncio.ensure_future(server.exporter.keep_beating())
+
+        async def is_back() -> bool:
+            return path.exists()
+
+        await until(is_back)
+        beating.cancel()
+        assert path.read_bytes() == before
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_secret_that_everybody_may_read_is_warned_of(tmp_path: Path) -> None:
+    secret = tmp_path / "given"
+    secret.write_text("0123456789abcdef\n")
+    secret.chmod(0o644)
+    with capture_logs() as logs:
+        async with exporter_in(tmp_path, CONFIG, secret_file=secret):
+            pass
+    (warning,) = (entry for entry in logs if entry["event"] == "the ping secret is exposed")
+    assert warning["problem"].startswith("every user of this machine has access to the file (mode 0644;")
+
+
+async def test_a_start_with_a_bad_database_makes_no_secret(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, CONFIG)
+    settings.storage.parent.mkdir()
+    settings.storage.write_text("no database" * 100)
+    with pytest.raises(StartError, match="is damaged"):
+        async with running(settings):
+            raise AssertionError
+    assert [file.name for file in settings.storage.parent.iterdir()] == ["heartbeats.db"]
