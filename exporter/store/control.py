@@ -162,6 +162,10 @@ async def _answer_each(door: _Door, backup: Callable[[], Awaitable[BinaryIO]]) -
         except TimeoutError:
             door.ensure()
             continue
+        except OSError as error:  # as when no more files may be open
+            log.warning("somebody who asks for a backup waits", reason=error.strerror)
+            await asyncio.sleep(1)
+            continue
         with connection, suppress(OSError):  # Who asked has gone, or says nothing.
             async with asyncio.timeout(ASKED_WITHIN):
                 asked = await loop.sock_recv(connection, _LONGEST)

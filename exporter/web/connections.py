@@ -3,7 +3,8 @@ the time in which its answer must be taken in, and with an end in which what has
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
@@ -24,6 +25,12 @@ HEAD_BYTES = 64 * 1024
 ANSWER_SECONDS = 60.0
 """How long a client may take to take an answer in."""
 
+UNSENT_AT_MOST = 128 << 20
+"""Bytes of all answers together that may wait to be taken in. One that is larger by itself is sent all the same."""
+
+_LARGE = 64 * 1024
+"""Bytes of an answer that is more than the system's own buffers take off our hands at once."""
+
 IDLE_SECONDS = 75.0
 """How long a connection may stay open between requests; longer than proxies and clients keep theirs."""
 
@@ -42,14 +49,18 @@ more."""
 class Watcher(Protocol):
     """Who is told what a connection does."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether others may be waiting for room."""
+
     def admits(self, connection: "Connection") -> bool:
         """Whether a connection that is made, its handshake included, may be served."""
 
     def waiting(self, connection: "Connection") -> None:
-        """It waits: for a request, or for its answer to be taken in."""
+        """It waits: for a request, for the rest of one, or for its answer to be taken in."""
 
     def working(self, connection: "Connection") -> None:
-        """A request has come on it, and is being handled."""
+        """A request has come on it, as far as it is needed, and is being handled."""
 
     def gone(self, connection: "Connection") -> None:
         """It was made, and has ended."""
@@ -61,10 +72,12 @@ class Connection(web.RequestHandler):
     __slots__ = (
         "_answer_seconds",
         "_answer_timer",
+        "_content",
         "_head_bytes",
         "_head_seconds",
         "_head_timer",
         "_watcher",
+        "answering_since",
         "busy",
         "spoken",
     )
@@ -81,6 +94,11 @@ class Connection(web.RequestHandler):
         self._head_bytes = 0
         self._answer_seconds = answer_seconds
         self._answer_timer: asyncio.TimerHandle | None = None
+        self._content: StreamReader | None = None
+        # Read no further than two requests ahead: each may be large, and clients seldom send the next so soon.
+        self._max_msg_queue_size, self._msg_queue_resume_size = 2, 0
+        self.answering_since = 0.0
+        """When it began to send its last answer, by the loop's clock."""
 
     @property
     def begun(self) -> bool:
@@ -120,15 +138,30 @@ class Connection(web.RequestHandler):
         else:
             self.drop()
 
+    async def start(self) -> None:
+        """Handle the requests that come, one after another, until the connection is to end."""
+        try:
+            await super().start()
+        finally:
+            if self._buffer_paused:
+                self._resume_reading_for_buffer()  # While it is paused, asyncio's TLS comes to no end.
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.begun:
+        if not data or self.begun or not self._content_is_whole():
             return
         if self._head_timer is None:
             self._expect_head()
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES:
             self.drop()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override] # asyncio's own type, which aiohttp narrows
+        """The client sends nothing more. It may still listen for the answers to what it has sent whole."""
+        if self.encrypted or not self.begun or not self._content_is_whole():
+            return None
+        self.close()
+        return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.head_arrived()
@@ -156,17 +189,23 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer. It is cut off if it is not taken in for too long, before or after this returns."""
+        if self.busy:
+            self.rest()  # What was malformed has no handler that would say so.
         self._forget_answer()
+        self.answering_since = self._loop.time()
+        if isinstance(resp, web.Response) and resp.content_length and resp.content_length > _LARGE:
+            cast("PatientServer", self._manager).make_room(resp.content_length)
         self._answer_timer = self._loop.call_later(self._answer_seconds, self._drop_unless_taken)
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
-            if not self._unsent():
+            if not self.unsent:
                 self._forget_answer()
 
-    def work(self) -> None:
-        """A request's head is complete, and the request is being handled from now on."""
+    def work(self, content: StreamReader) -> None:
+        """A request's head is complete, and the request is being handled from now on; ``content``: its body."""
         self.busy = True
+        self._content = content
         self.head_arrived()
         self._watcher.working(self)
 
@@ -174,6 +213,13 @@ class Connection(web.RequestHandler):
         """The request is handled."""
         self.busy = False
         self._watcher.waiting(self)
+
+    @contextmanager
+    def awaiting_body(self) -> Iterator[None]:
+        """While what is left of the request is awaited, it can be given up for another connection."""
+        self._watcher.waiting(self)
+        yield
+        self._watcher.working(self)
 
     def head_arrived(self) -> None:
         """Stop the time: the head is complete, or never will be."""
@@ -184,20 +230,30 @@ class Connection(web.RequestHandler):
 
     def drop(self) -> None:
         """End it at once, whatever is still on its way."""
-        transport = self.transport
+        if self.transport is not None:
+            self.transport.abort()  # First: asyncio's TLS aborts nothing once it was closed twice.
         self.force_close()
-        if transport is not None:
-            transport.abort()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether others may be waiting for its place."""
+        return self._watcher.crowded
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that the client has not taken in."""
+        transport = self.transport
+        return 0 if transport is None else transport.get_write_buffer_size()
 
     def _expect_head(self) -> None:
         self._head_timer = self._loop.call_later(self._head_seconds, self.drop)
 
-    def _unsent(self) -> bool:
-        transport = self.transport
-        return transport is not None and transport.get_write_buffer_size() > 0
+    def _content_is_whole(self) -> bool:
+        """Whether what comes next is no body of a request that is handled, or was."""
+        return self._content is None or self._content.is_eof()
 
     def _drop_unless_taken(self) -> None:
-        if self._unsent():
+        if self.unsent:
             self.drop()
 
     def _forget_answer(self) -> None:
@@ -226,6 +282,17 @@ class PatientServer(web.Server):
     def connect(self, watcher: Watcher) -> Connection:
         """A connection that is still to be made."""
         return Connection(self, loop=asyncio.get_running_loop(), watcher=watcher, **self._options)
+
+    def make_room(self, size: int) -> None:
+        """Cut off those who take their answers in most slowly, if all that is unsent would be too much with this."""
+        unsent = {connection: connection.unsent for connection in self._clients}
+        excess = sum(unsent.values()) + size - UNSENT_AT_MOST
+        for connection in sorted(unsent, key=lambda slow: slow.answering_since):
+            if excess <= 0:
+                return
+            if unsent[connection]:
+                connection.drop()
+                excess -= unsent[connection]
 
     async def finish(self, seconds: float) -> None:
         """Hear no new requests, and return once those that have begun are answered, or that much later.
@@ -266,7 +333,7 @@ class PatientServer(web.Server):
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:
         connection = cast("Connection", protocol)
-        connection.work()
+        connection.work(payload)
         connection.spoken = message.version in (HttpVersion10, HttpVersion11)
         if not connection.spoken:
             message = message._replace(version=HttpVersion11)  # in which it is answered
@@ -278,7 +345,7 @@ class PatientServer(web.Server):
             if not connection.spoken:
                 return connection.refuse(request)
             answer = await self._application.request_handler(request)
-            if self._finished is not None and not connection.pipelined:
+            if connection.crowded or (self._finished is not None and not connection.pipelined):
                 answer.force_close()
             return answer
         finally:

@@ -2,9 +2,11 @@
 
 import asyncio
 import errno
+import os
 import resource
 import socket
 import ssl
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -129,6 +131,7 @@ class Listener:
         listening.setblocking(False)
         self._listening = listening
         self.address = _address_of(listening)
+        self._made = self.address.path.stat() if isinstance(self.address, UnixAddress) else None
         self._server = server
         self._security = security
         self._at_most = 0
@@ -136,6 +139,8 @@ class Listener:
         self._accepting = False
         self._pause: asyncio.TimerHandle | None = None
         self._silent_until = 0.0
+        self._heard_until = float("-inf")
+        """All that was sent by those that began to wait before this has been read, if it had come."""
         self._handshakes: dict[Connection, asyncio.Task[None]] = {}
         self._working: set[Connection] = set()
         self._waiting: dict[Connection, float] = {}
@@ -151,12 +156,26 @@ class Listener:
         self._halt()
         if self._pause is not None:
             self._pause.cancel()
-        with suppress(OSError):
-            while self._at_most:
-                self._greet(*self._listening.accept())
-        self._listening.close()
+        if self._at_most:
+            self._accept_the_rest()
         if isinstance(self.address, UnixAddress):
-            self.address.path.unlink(missing_ok=True)
+            self._remove(self.address.path)
+        self._listening.close()
+
+    def _accept_the_rest(self) -> None:
+        while True:
+            try:
+                self._greet(*self._listening.accept())
+            except ConnectionAbortedError:
+                continue  # The client is gone already.
+            except OSError:
+                return  # There are no more, or there is no room.
+
+    def _remove(self, path: Path) -> None:
+        """Remove our Unix socket, and nothing that somebody has put in its place."""
+        with suppress(OSError):
+            if self._made is not None and os.path.samestat(self._made, path.stat()):
+                path.unlink()
 
     def close(self) -> None:
         """Give up the handshakes that are still under way."""
@@ -182,7 +201,8 @@ class Listener:
     def _accept(self) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
             full = len(self._waiting) + len(self._working) >= self._at_most
-            if full and not self._may_give_one_up():
+            longest = self._longest_waiting() if full else None
+            if full and not self._may_give_up(longest):
                 return
             try:
                 accepted, peer = self._listening.accept()
@@ -193,17 +213,29 @@ class Listener:
                     self._relent(error)
                     return
                 continue  # The client is gone already.
-            if full:
-                self._drop_longest_waiting(1)
+            if longest is not None:
+                self._drop(longest)
             self._greet(accepted, peer)
 
-    def _may_give_one_up(self) -> bool:
-        """Whether one has waited long enough. If not, nothing is accepted until it has, or until there is room."""
-        longest = next(iter(self._waiting.values()), None)
+    def _longest_waiting(self) -> Connection | None:
+        return next(self._given_up_first(), None)
+
+    def _given_up_first(self) -> Iterator[Connection]:
+        """Those that wait, but for those whose request has just come and is about to be handled."""
+        return (connection for connection in self._waiting if connection.answering or not connection.begun)
+
+    def _may_give_up(self, longest: Connection | None) -> bool:
+        """Whether it has waited long enough. If not, nothing is accepted until it has, or until there is room."""
         if longest is None:
             self._halt()
             return False
-        left = longest + PATIENCE_SECONDS - self._loop.time()
+        now = self._loop.time()
+        left = self._waiting[longest] + PATIENCE_SECONDS - now
+        if left <= 0 and self._waiting[longest] > self._heard_until:
+            # It may be us who were slow: what these have sent by now is read first.
+            self._heard_until = now - PATIENCE_SECONDS
+            self._halt(0)
+            return False
         if left > 0:
             self._halt(left)
         return left <= 0
@@ -215,16 +247,14 @@ class Listener:
             self._silent_until = now + _SILENT_SECONDS
             log.warning("connections wait: the system has no room for more", reason=error.strerror)
         self._halt(_PAUSE_SECONDS)
-        self._drop_longest_waiting((len(self._waiting) + 1) // 2)
+        for connection in list(islice(self._given_up_first(), (len(self._waiting) + 1) // 2)):
+            self._drop(connection)
 
-    def _drop_longest_waiting(self, count: int) -> None:
-        # Not one whose request has just come, and is about to be handled.
-        idle = (connection for connection in self._waiting if not connection.begun)
-        for connection in list(islice(idle, count)):
-            del self._waiting[connection]
-            if connection in self._handshakes:
-                self._handshakes[connection].cancel()
-            connection.drop()
+    def _drop(self, connection: Connection) -> None:
+        del self._waiting[connection]
+        if connection in self._handshakes:
+            self._handshakes[connection].cancel()
+        connection.drop()
 
     def _greet(self, accepted: socket.socket, peer: Any) -> None:
         accepted.setblocking(False)
@@ -263,7 +293,13 @@ class Listener:
 
     # What connections tell.
 
+    @property
+    def crowded(self) -> bool:
+        return not self._accepting and self._listening.fileno() >= 0
+
     def admits(self, connection: Connection) -> bool:
+        if self._waiting.pop(connection, None) is not None:
+            self._waiting[connection] = self._loop.time()  # from now on it can send a request
         if not connection.encrypted or self._security.admits(connection.peer_certificate):
             return True
         log.debug("connection refused: the client's certificate has no name that is allowed", peer=connection.peer)

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from exporter.monitor import Monitor
 from exporter.roster import Roster
 from exporter.schedule import Moment
 from exporter.store import Overloaded, StoreError
+from exporter.web.connections import Connection
 from exporter.web.proxies import client_address
 from exporter.web.serving import ANYTHING, RETRY_SECONDS, Endpoint
 
@@ -172,9 +174,10 @@ class Pings:
         kept = bytearray()
         try:
             async with asyncio.timeout(self._body_seconds):
-                async for chunk in request.content.iter_any():
-                    if len(kept) < limit:
-                        kept += chunk[: limit - len(kept)]
+                with cast("Connection", request.protocol).awaiting_body():
+                    async for chunk in request.content.iter_any():
+                        if len(kept) < limit:
+                            kept += chunk[: limit - len(kept)]
         except TimeoutError:
             raise Refusal(408, "the request did not arrive in time", Rejection.TIMEOUT) from None
         except (ConnectionError, ClientError, web.RequestPayloadError):

@@ -86,12 +86,13 @@ class Security:
         return self._config
 
     def _reread(self, path: Path) -> None:
+        before = dict(zip(self._watched, _signature(self._watched), strict=True))
         try:
             config, self._seen = _load(path, self._watched)
         except WebConfigError as error:
             self._watched = tuple(dict.fromkeys((*self._config.files, *error.files)))
-            # Should a file have been put right in between, the next change brings that to light.
-            self._seen = _signature(self._watched)
+            # As they were before they were read: one that was put right in between is read again.
+            self._seen = tuple(before[file] if file in before else _state(file) for file in self._watched)
             self._refuse(error.problems)
             return
         self._watched = config.files

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from exporter.metrics.telemetry import Telemetry
 from exporter.web.connections import NAMELESS
@@ -39,9 +39,15 @@ class Endpoint:
 
 def add_endpoints(app: web.Application, telemetry: Telemetry, security: Security, endpoints: list[Endpoint]) -> None:
     """Serve these, and 404 for all else."""
+
+    async def complete(_: web.Request, answer: web.StreamResponse) -> None:
+        answer.headers.update(NAMELESS)
+        answer.headers.update(security.headers)
+
+    app.on_response_prepare.append(complete)
     for endpoint in [*endpoints, Endpoint(f"/{ANYTHING}", "none", _not_found, methods=None)]:
         answering = _measured(endpoint, telemetry, _secured(endpoint, security))
-        app.router.add_route(hdrs.METH_ANY, endpoint.path, answering)
+        app.router.add_route(hdrs.METH_ANY, endpoint.path, answering, expect_handler=_go_on)
 
 
 def text(status: int, message: str) -> web.Response:
@@ -49,12 +55,19 @@ def text(status: int, message: str) -> web.Response:
     return web.Response(status=status, text=f"{message}\n")
 
 
+async def _go_on(request: web.Request) -> None:
+    """Let a client go on that waits to be told so. What else it expects is no reason not to hear it."""
+    if request.headers[hdrs.EXPECT].lower() == "100-continue" and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # as aiohttp's own: the answer itself has not begun
+
+
 async def _not_found(_: web.Request) -> web.Response:
     return text(404, "not found")
 
 
 def _secured(endpoint: Endpoint, security: Security) -> Handler:
-    """The endpoint as it may be used: by whom, with which methods, and with which headers on its answers."""
+    """The endpoint as it may be used: by whom, and with which methods."""
 
     async def serve(request: web.Request) -> web.Response:
         verdict = Verdict.ADMITTED
@@ -71,8 +84,6 @@ def _secured(endpoint: Endpoint, security: Security) -> Handler:
             answer.headers[hdrs.ALLOW] = ", ".join(sorted(endpoint.methods))
         else:
             answer = await endpoint.handler(request)
-        answer.headers.update(NAMELESS)
-        answer.headers.update(security.headers)
         return answer
 
     return serve

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 from aiohttp import web
@@ -14,7 +15,7 @@ from running import until
 from structlog.testing import capture_logs
 
 from exporter.flags import TcpAddress
-from exporter.web.connections import HEAD_BYTES, PatientServer
+from exporter.web.connections import HEAD_BYTES, Connection, PatientServer
 from exporter.web.listener import Listener, open_sockets
 from exporter.web.security import Security
 
@@ -405,3 +406,106 @@ async def test_after_the_end_nobody_is_listened_to() -> None:
         listener.stop()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(*place(listener))
+
+
+# What clients may try
+
+
+@pytest.mark.usefixtures("no_patience")
+async def test_clients_that_ask_again_and_again_make_way_for_others() -> None:
+    async with AsyncExitStack() as stack:
+        _, listener = await stack.enter_async_context(served(read_all, at_most=3))
+        busy = [await stack.enter_async_context(connection(listener)) for _ in range(3)]
+        for streams in busy:
+            await ask(*streams)
+        for reader, writer in busy:
+            listener._halt()  # as it is while none of them may be given up
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await answer(reader) == b"HTTP/1.1 200 OK | 0 bytes"
+            assert await reader.read() == b""
+        await ask(*await stack.enter_async_context(connection(listener)))
+
+
+async def test_a_client_that_trickles_a_body_makes_way_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.web.listener.PATIENCE_SECONDS", 0.05)
+
+    async def read_slowly(request: web.Request) -> web.StreamResponse:
+        with cast("Connection", request.protocol).awaiting_body():
+            return await read_all(request)
+
+    async with AsyncExitStack() as stack:
+        server, listener = await stack.enter_async_context(served(read_slowly, at_most=3))
+        for _ in range(3):
+            _, writer = await stack.enter_async_context(connection(listener))
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
+        await ask(*await stack.enter_async_context(connection(listener)))
+        assert len(server.connections) <= 3
+
+
+async def test_large_requests_that_are_piled_up_are_not_read_ahead() -> None:
+    go_on = asyncio.Event()
+
+    async def wait(request: web.Request) -> web.StreamResponse:
+        await go_on.wait()
+        return await read_all(request)
+
+    async with served(wait) as (server, listener), connection(listener) as (_, writer):
+        large = b"GET / HTTP/1.1\r\nHost: x\r\n" + 50 * (b"X: " + b"x" * 8000 + b"\r\n") + b"\r\n"
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + 50 * large)
+
+        async def is_paused() -> bool:
+            return any(each._buffer_paused for each in server.connections)
+
+        await until(is_paused)
+        assert [len(each._messages) for each in server.connections] == [2]
+        go_on.set()
+
+
+@pytest.mark.parametrize("size", [60_000, 200_000, 2_000_000])
+async def test_what_is_left_of_a_body_is_no_large_head(size: int) -> None:
+    async def answer_at_once(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=404, text="not found")
+
+    async with connected(answer_at_once) as (reader, writer):
+        for _ in range(2):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+            assert await answer(reader) == b"HTTP/1.1 404 Not Found | not found"
+
+
+async def test_answers_that_nobody_takes_in_are_cut_off_before_they_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("exporter.web.connections.UNSENT_AT_MOST", 2 * LARGE)
+    async with AsyncExitStack() as stack:
+        server, listener = await stack.enter_async_context(served(send_much, answer_seconds=30))
+        for _ in range(6):
+            reader, writer = await stack.enter_async_context(connection(listener))
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readexactly(1)
+        assert sum(each.unsent for each in server._clients) <= 2 * LARGE
+        reader, writer = await stack.enter_async_context(connection(listener))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await answer(reader)).endswith(bytes(LARGE))
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 200 OK"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", b"HTTP/1.1 200 OK"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab", b""),
+        (b"GET / HTTP/1.1\r\nHost", b""),
+        (b"", b""),
+    ],
+)
+async def test_a_client_that_has_said_all_is_answered_if_that_was_a_request(sent: bytes, heard: bytes) -> None:
+    async def answer_late(request: web.Request) -> web.StreamResponse:
+        answer = await read_all(request)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return answer
+
+    async with connected(answer_late, head_seconds=30) as (reader, writer):
+        writer.write(sent)
+        writer.write_eof()
+        assert (await reader.read()).partition(b"\r\n")[0] == heard

@@ -328,3 +328,19 @@ async def test_two_listeners_divide_pings_from_all_else(tmp_path: Path) -> None:
             ]:
                 async with client.get(base + path) as answer:
                     assert answer.status == status, (base, path)
+
+
+@pytest.mark.parametrize("expected", ["100-continue", "100-Continue", "a-miracle"])
+async def test_whatever_a_client_expects_its_ping_is_taken(server: Running, expected: str) -> None:
+    head = f"POST /ping/{OWN_TOKEN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: {expected}\r\n"
+    answered = await exchange(server.exporter.addresses[0], f"{head}Content-Length: 4\r\n\r\nbody".encode())
+    assert answered.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 OK")
+    assert answered.startswith(b"HTTP/1.1 100 ") is (expected.lower() == "100-continue")
+
+
+@pytest.mark.parametrize("request_line", ["OPTIONS *", "GET /", "GET /ping/unknown", "CONNECT x:80"])
+async def test_no_answer_names_the_programs_that_serve_it(server: Running, request_line: str) -> None:
+    head = f"{request_line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answered = await exchange(server.exporter.addresses[0], head.encode())
+    assert b"\r\nServer: heartbeat-exporter\r\n" in answered
+    assert b"aiohttp" not in answered
