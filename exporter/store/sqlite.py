@@ -56,7 +56,7 @@ _READ_LIVENESS = "SELECT alive_at, outage_start, outage_end, heard_until FROM li
 _WRITE_LIVENESS = "REPLACE INTO liveness (id, alive_at, outage_start, outage_end, heard_until) VALUES (1, ?, ?, ?, ?)"
 
 LOOK_AGAIN_AFTER = 10.0
-"""Seconds after which a damaged database is looked at again: to look at all of a large one takes a while."""
+"""Seconds after which a database is looked at again as a whole: for a large one that takes a while."""
 
 _Row = tuple[Any, ...]
 _T = TypeVar("_T")
@@ -86,7 +86,9 @@ class SqliteStore:
         self._deletion_told = False
         self._damage: str | None = None
         """What was last found wrong with the database."""
-        self._looked_at = 0.0
+        self._suspicious = False
+        """Whether somebody may have written to it, or it was found damaged."""
+        self._looked_at = float("-inf")
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteStore":
@@ -232,19 +234,21 @@ class SqliteStore:
     def _ensure_integrity(self) -> None:
         """See that nobody else has written to the database, and that it is whole if it was found not to be.
 
-        It is looked at as a whole only then, and not at every call while it is damaged. Raises StoreError.
+        It is looked at as a whole only then, and not again at once: on some file systems the time of the last change
+        comes late, as if somebody else had written. Raises StoreError.
         """
-        if self._damage is None and not self._presence.touched():
+        self._suspicious = self._suspicious or self._presence.touched()
+        if not self._suspicious:
             return
-        if self._damage is None or time.monotonic() >= self._looked_at + LOOK_AGAIN_AFTER:
+        if time.monotonic() >= self._looked_at + LOOK_AGAIN_AFTER:
             self._damage = self._find_damage()
             self._looked_at = time.monotonic()
+            self._suspicious = self._damage is not None
         if self._damage is not None:
             raise StoreError(
                 f"{self._path} is damaged, or was written to by another program ({self._damage}); nothing is taken"
                 " until it is as it was: stop the exporter, and restore a backup"
             )
-        self._presence.note()
 
     def _find_damage(self) -> str | None:
         """What is wrong with the database as it is on disk."""
@@ -270,7 +274,7 @@ class SqliteStore:
             self._db.close()
         self._db, self._presence, self._records = opened
         self._deletion_told = False
-        self._damage = None
+        self._damage, self._suspicious = None, False
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -285,6 +289,7 @@ class SqliteStore:
         except StoreError as error:
             if isinstance(error.__cause__, sqlite3.Error) and is_damage(error.__cause__):
                 self._damage = in_words(error.__cause__)
+                self._suspicious = True
                 self._looked_at = time.monotonic()
             raise
         finally:

@@ -164,6 +164,23 @@ async def test_a_damaged_database_is_not_looked_at_again_at_every_call(
         assert statements.count("PRAGMA shrink_memory") == looked
 
 
+async def test_a_file_whose_time_changes_again_and_again_is_not_looked_at_each_time(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    await store._run(store._db.set_trace_callback, statements.append)
+    monkeypatch.setattr("exporter.store.sqlite.LOOK_AGAIN_AFTER", 60)
+    for number in range(51, 55):
+        path.touch()
+        await ping(store, number)
+    assert statements.count("PRAGMA shrink_memory") == 1
+    nothing_in_it(path)
+    await ping(store, 55)  # too soon after it was found whole
+    monkeypatch.setattr("exporter.store.sqlite.LOOK_AGAIN_AFTER", 0)
+    with pytest.raises(StoreError, match=REFUSED):
+        await ping(store, 56)
+
+
 async def test_records_that_are_not_those_in_memory_are_noticed(path: Path, store: SqliteStore) -> None:
     name = BACKUP.name
     store._records[name] = replace(store._records[name], successes=7)
