@@ -13,37 +13,31 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar, TypeVarTuple
+from typing import BinaryIO, NamedTuple, TypeVar, TypeVarTuple
 
-from exporter.heartbeat import Heartbeat, Liveness, Name, Outage, Ping, Record, Run, RunId, Signal
+from exporter.heartbeat import Heartbeat, Liveness, Name, Outage, Ping, Record
 from exporter.schedule import Duration, Moment
 from exporter.store import KEEP_REMOVED, Arrival, StoreError, StoreRefused
 from exporter.store.sqlite_copy import unnamed_copy
 from exporter.store.sqlite_file import actual, in_words, in_words_of, is_damage, open_file, refusing
 from exporter.store.sqlite_presence import Presence
-
-_RECORD = (
-    "name, armed_at, schedule, paused, removed_at, answered, last_seen, last_success, last_failure, last_start,"
-    " successes, failures, starts, logs, pings, consecutive_failures, run_rid, run_started_at, awaiting_since,"
-    " last_duration, last_lateness, last_exit_status"
-)
-_PING = "number, at, signal, rid, exit_status, ignored, method, remote, user_agent, body"
+from exporter.store.sqlite_rows import PING, RECORD, Row, ping_of_row, record_of_row, row_of_ping, row_of_record
 
 
 def _values(columns: str) -> str:
     return ", ".join("?" for _ in columns.split(","))
 
 
-_READ_RECORDS = f"SELECT {_RECORD} FROM heartbeats"
+_READ_RECORDS = f"SELECT {RECORD} FROM heartbeats"
 _WRITE_RECORD = (
-    f"INSERT INTO heartbeats ({_RECORD}) VALUES ({_values(_RECORD)}) ON CONFLICT (name) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in _RECORD.split(", ")[1:])
+    f"INSERT INTO heartbeats ({RECORD}) VALUES ({_values(RECORD)}) ON CONFLICT (name) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in RECORD.split(", ")[1:])
 )
 _DELETE_RECORD = "DELETE FROM heartbeats WHERE name = ?"
 
 _ID = "(SELECT id FROM heartbeats WHERE name = ?)"
-_READ_PINGS = f"SELECT {_PING} FROM pings WHERE heartbeat = {_ID} ORDER BY number DESC"
-_WRITE_PING = f"INSERT INTO pings (heartbeat, {_PING}) VALUES ({_ID}, {_values(_PING)})"
+_READ_PINGS = f"SELECT {PING} FROM pings WHERE heartbeat = {_ID} ORDER BY number DESC"
+_WRITE_PING = f"INSERT INTO pings (heartbeat, {PING}) VALUES ({_ID}, {_values(PING)})"
 _DELETE_PINGS = f"DELETE FROM pings WHERE heartbeat = {_ID} AND number <= ?"
 
 _INCOMPLETE = (
@@ -58,7 +52,6 @@ _WRITE_LIVENESS = "REPLACE INTO liveness (id, alive_at, outage_start, outage_end
 LOOK_AGAIN_AFTER = 10.0
 """Seconds after which a database is looked at again as a whole: for a large one that takes a while."""
 
-_Row = tuple[Any, ...]
 _T = TypeVar("_T")
 _Arguments = TypeVarTuple("_Arguments")
 
@@ -152,21 +145,21 @@ class SqliteStore:
         kept = watched | {name: record for name, record in removed.items() if name not in expired}
         changed = [(name, record) for name, record in kept.items() if record is not self._records.get(name)]
         with self._transaction():
-            self._db.executemany(_WRITE_RECORD, (_row_of_record(name, record) for name, record in changed))
+            self._db.executemany(_WRITE_RECORD, (row_of_record(name, record) for name, record in changed))
             self._db.executemany(_DELETE_RECORD, ((name,) for name in expired))
         self._records = kept
         return watched
 
     def _commit(self, arrivals: Sequence[Arrival], history: int) -> dict[Name, Record]:
         touched: dict[Name, Record] = {}
-        kept: defaultdict[Name, deque[_Row]] = defaultdict(lambda: deque(maxlen=history))
+        kept: defaultdict[Name, deque[Row]] = defaultdict(lambda: deque(maxlen=history))
         for heartbeat, ping in arrivals:
             name = heartbeat.name
             record = touched.get(name) or self._records.get(name) or Record.armed(heartbeat, ping.at)
             touched[name] = record = record.after(ping, heartbeat)
-            kept[name].append(_row_of_ping(name, record.pings, ping))
+            kept[name].append(row_of_ping(name, record.pings, ping))
         with self._transaction():
-            self._db.executemany(_WRITE_RECORD, [_row_of_record(name, record) for name, record in touched.items()])
+            self._db.executemany(_WRITE_RECORD, [row_of_record(name, record) for name, record in touched.items()])
             self._db.executemany(_WRITE_PING, [row for rows in kept.values() for row in rows])
             self._db.executemany(
                 _DELETE_PINGS,
@@ -196,7 +189,7 @@ class SqliteStore:
 
     def _history(self, name: Name) -> list[Ping]:
         with self._transaction():
-            return [_ping_of_row(row) for row in self._db.execute(_READ_PINGS, (name,))]
+            return [ping_of_row(row) for row in self._db.execute(_READ_PINGS, (name,))]
 
     def _backup(self) -> BinaryIO:
         self._ensure_presence()
@@ -258,7 +251,7 @@ class SqliteStore:
             (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 return str(found).splitlines()[-1]
-            if dict(map(_record_of_row, self._db.execute(_READ_RECORDS))) != self._records:
+            if dict(map(record_of_row, self._db.execute(_READ_RECORDS))) != self._records:
                 return "it holds other records"
             if self._db.execute(_INCOMPLETE).fetchone() is not None:
                 return "pings are missing in it"
@@ -302,103 +295,11 @@ class SqliteStore:
             self._db.execute("ROLLBACK")
 
 
-def _row_of_record(name: Name, record: Record) -> _Row:
-    run = record.run
-    return (
-        name,
-        record.armed_at,
-        record.schedule,
-        int(record.paused),
-        record.removed_at,
-        record.answered,
-        record.last_seen,
-        record.last_success,
-        record.last_failure,
-        record.last_start,
-        record.successes,
-        record.failures,
-        record.starts,
-        record.logs,
-        record.pings,
-        record.consecutive_failures,
-        None if run is None else run.rid,
-        None if run is None else run.started_at,
-        record.awaiting_since,
-        record.last_duration,
-        record.last_lateness,
-        record.last_exit_status,
-    )
-
-
-def _record_of_row(row: _Row) -> tuple[Name, Record]:
-    name, armed_at, schedule, paused, removed_at, answered, *counts, rid, started_at, awaiting_since = row[:19]
-    last_seen, last_success, last_failure, last_start, successes, failures, starts, logs, pings, consecutive = counts
-    last_duration, last_lateness, last_exit_status = row[19:]
-    return Name(name), Record(
-        armed_at=armed_at,
-        schedule=schedule,
-        paused=bool(paused),
-        removed_at=removed_at,
-        answered=answered,
-        last_seen=last_seen,
-        last_success=last_success,
-        last_failure=last_failure,
-        last_start=last_start,
-        successes=successes,
-        failures=failures,
-        starts=starts,
-        logs=logs,
-        pings=pings,
-        consecutive_failures=consecutive,
-        run=None if started_at is None else Run(rid, started_at),
-        awaiting_since=awaiting_since,
-        last_duration=last_duration,
-        last_lateness=last_lateness,
-        last_exit_status=last_exit_status,
-    )
-
-
-def _row_of_ping(name: Name, number: int, ping: Ping) -> _Row:
-    return (
-        name,
-        number,
-        ping.at,
-        ping.signal.value,
-        ping.rid,
-        ping.exit_status,
-        int(ping.ignored),
-        _encodable(ping.method),
-        _encodable(ping.remote),
-        _encodable(ping.user_agent),
-        ping.body,
-    )
-
-
-def _ping_of_row(row: _Row) -> Ping:
-    _, at, signal, rid, exit_status, ignored, method, remote, user_agent, body = row
-    return Ping(
-        at=at,
-        signal=Signal(signal),
-        rid=None if rid is None else RunId(rid),
-        exit_status=exit_status,
-        ignored=bool(ignored),
-        method=method,
-        remote=remote,
-        user_agent=user_agent,
-        body=body,
-    )
-
-
-def _encodable(text: str) -> str:
-    """The text with whatever UTF-8 cannot express, such as a stray byte in a header, written as an escape."""
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
-
-
 def _open(path: Path) -> _Opened:
     db = open_file(path)
     try:
         with refusing(path):
-            records = dict(map(_record_of_row, db.execute(_READ_RECORDS)))  # which makes the log, too
+            records = dict(map(record_of_row, db.execute(_READ_RECORDS)))  # which makes the log, too
         return _Opened(db, Presence(path), records)
     except OSError as error:
         db.close()
