@@ -193,8 +193,8 @@ class Connection(web.RequestHandler):
             self.rest()  # What was malformed has no handler that would say so.
         self._forget_answer()
         self.answering_since = self._loop.time()
-        if isinstance(resp, web.Response) and resp.content_length and resp.content_length > _LARGE:
-            cast("PatientServer", self._manager).make_room(resp.content_length)
+        if self._manager is not None and isinstance(resp, web.Response) and (resp.content_length or 0) > _LARGE:
+            cast("PatientServer", self._manager).make_room(resp.content_length or 0)
         self._answer_timer = self._loop.call_later(self._answer_seconds, self._drop_unless_taken)
         try:
             return await super().finish_response(request, resp, start_time)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -509,3 +510,31 @@ async def test_a_client_that_has_said_all_is_answered_if_that_was_a_request(sent
         writer.write(sent)
         writer.write_eof()
         assert (await reader.read()).partition(b"\r\n")[0] == heard
+
+
+async def test_a_client_that_left_before_a_large_answer_leaves_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    left = asyncio.Event()
+
+    async def answer_late(request: web.Request) -> web.StreamResponse:
+        await left.wait()
+        return await send_much(request)
+
+    async with served(answer_late) as (server, listener):
+        async with connection(listener) as (_, writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+            async def is_working() -> bool:
+                return any(each.busy for each in server._clients)
+
+            await until(is_working)
+            linger = struct.pack("ii", 1, 0)  # so that the connection is reset
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+
+        async def is_gone() -> bool:
+            return not any(each.transport for each in server._clients)
+
+        await until(is_gone)
+        left.set()
+        await ended(server)
+    assert caplog.text == ""
