@@ -38,8 +38,8 @@ LINGER_SECONDS = 2.0
 """How long what is left of a body is still taken in once a request is answered without it: closed at once, the
 connection would be reset, and the answer could be lost on its way."""
 
-NAMELESS = {hdrs.SERVER: "heartbeat-exporter"}
-"""Goes with every answer, in the place of the names and versions of what serves it."""
+SERVER = "heartbeat-exporter"
+"""What every answer says that it comes from, in the place of the names and versions of what serves it."""
 
 _TURNS = 10
 """Turns of the event loop that it takes a new connection to read what it was sent and to begin to handle it, and some
@@ -181,7 +181,7 @@ class Connection(web.RequestHandler):
         """The answer to what is no HTTP of a version that is spoken here, after which the connection is closed."""
         # Nothing of what was sent: it may hold a token all the same.
         log.debug("malformed request", status=status, peer=request.remote)
-        answer = web.Response(status=status, text="malformed request\n", headers=NAMELESS)
+        answer = web.Response(status=status, text="malformed request\n", headers={hdrs.SERVER: SERVER})
         answer.force_close()
         return answer
 

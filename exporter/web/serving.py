@@ -9,7 +9,7 @@ import structlog
 from aiohttp import HttpVersion11, hdrs, web
 
 from exporter.metrics.telemetry import Telemetry
-from exporter.web.connections import NAMELESS
+from exporter.web.connections import SERVER
 from exporter.web.security import Security, Verdict
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
@@ -41,8 +41,9 @@ def add_endpoints(app: web.Application, telemetry: Telemetry, security: Security
     """Serve these, and 404 for all else."""
 
     async def complete(_: web.Request, answer: web.StreamResponse) -> None:
-        answer.headers.update(NAMELESS)
-        answer.headers.update(security.headers)
+        answer.headers[hdrs.SERVER] = SERVER
+        for name, value in security.headers:
+            answer.headers[name] = value
 
     app.on_response_prepare.append(complete)
     for endpoint in [*endpoints, Endpoint(f"/{ANYTHING}", "none", _not_found, methods=None)]:
@@ -68,6 +69,8 @@ async def _not_found(_: web.Request) -> web.Response:
 
 def _secured(endpoint: Endpoint, security: Security) -> Handler:
     """The endpoint as it may be used: by whom, and with which methods."""
+    if not endpoint.guarded and endpoint.methods is None:
+        return endpoint.handler
 
     async def serve(request: web.Request) -> web.Response:
         verdict = Verdict.ADMITTED
