@@ -1,14 +1,11 @@
 """Secrets that stand in files of their own, so that the configuration can be shown around."""
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.config.fields import SECRET_RULE, is_secret
+from exporter.config.files import Content, UnreadableFile
 from exporter.heartbeat import Token
-
-_LONGEST = 4096  # bytes, most of them white space; no more is read of a file that was named by mistake
 
 
 class BadSecretFile(Exception):
@@ -31,20 +28,12 @@ class SecretFile:
         """
         path = folder / name
         try:
-            # Without waiting for a writer, should it be a named pipe.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                mode = os.fstat(descriptor).st_mode
-                content = os.read(descriptor, _LONGEST) if stat.S_ISREG(mode) else None
-            finally:
-                os.close(descriptor)
-        except OSError as error:
+            content = Content.of(path)
+        except UnreadableFile as error:
             # What looks like a secret may be one that was put under the wrong key.
             shown = f"{folder}/…" if is_secret(name) else path
-            raise BadSecretFile(f"{shown} cannot be read: {error.strerror}") from None
-        if content is None:
-            raise BadSecretFile(f"{path} is not a file")
-        secret = content.rstrip().decode("ascii", "replace")
+            raise BadSecretFile(f"{shown} {error}") from None
+        secret = content.data.rstrip().decode("ascii", "replace")
         if not is_secret(secret):
             raise BadSecretFile(f"{path} does not hold {SECRET_RULE}")
-        return cls(Token(secret), stat.S_IMODE(mode))
+        return cls(Token(secret), content.mode)

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from exporter.config.document import Document, Steps
+from exporter.config.files import Content, UnreadableFile
 from exporter.config.result import Problem, exposure
 from exporter.config.validate import Checked, check
-from exporter.web_config.files import Content, UnreadableFile
 from exporter.web_config.model import WebFile, is_secret_at
 from exporter.web_config.names import HEADERS
 from exporter.web_config.result import WebConfig, WebConfigError

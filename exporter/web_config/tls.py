@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from exporter.config.files import Content, UnreadableFile
 from exporter.config.result import exposure
 from exporter.config.validate import Checked
 from exporter.web_config.context import (
@@ -16,7 +17,6 @@ from exporter.web_config.context import (
     try_out,
     untimely,
 )
-from exporter.web_config.files import Content, UnreadableFile
 from exporter.web_config.model import WebFile
 from exporter.web_config.names import CLIENT_AUTH, CURVES, SUITES, TLS13_SUITES, VERSIONS
 from exporter.web_config.result import ClientAuth, TlsSettings, canonical

@@ -102,3 +102,4 @@ def test_with_few_files_many_connections_make_nobody_deaf(start_exporter: StartE
     url = exporter.urls()["backup"]
     with held(exporter, b""):
         curl(url)
+        assert exporter.scrape().each("heartbeat_pings_total", signal="success") == {"backup": 1}

@@ -3,11 +3,11 @@
 import asyncio
 import shutil
 import signal
-import time
 from pathlib import Path
 from random import Random
 
 from ledger import check, check_at_rest, read
+from lives import launched_under_load
 from load import CONFIG, Load
 from toll import Rounds, Toll
 from victim import Victim
@@ -20,21 +20,14 @@ STARTING_UP = 0.2
 
 async def killed_under_load(victim: Victim, load: Load, dice: Random, toll: Toll) -> None:
     """Launch it, ping it, and kill it at a random moment."""
-    over, launched = asyncio.Event(), time.monotonic()
-    load.journal.first_answer = None
-    victim.launch()
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        group.create_task(load.press(over))
+    async with launched_under_load(victim, load, toll):
         if dice.random() < STARTING_UP:
             await asyncio.sleep(dice.uniform(0, 1.5))
         else:
             await load.acknowledged(dice.randint(1, 1000))
         victim.send(signal.SIGKILL)
         assert await asyncio.to_thread(victim.wait) == -signal.SIGKILL
-        over.set()
     toll.kills += 1
-    if load.journal.first_answer is not None:
-        toll.recoveries.append(load.journal.first_answer - launched)
 
 
 async def test_kill_9_at_random_moments_loses_no_acknowledged_ping(

@@ -3,13 +3,13 @@
 import asyncio
 import shutil
 import signal
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
 import pytest
 from ledger import check, check_at_rest, read
+from lives import launched_under_load
 from load import CONFIG, Load
 from toll import Rounds, Toll
 from victim import Victim
@@ -23,21 +23,15 @@ WAITING = 900
 
 async def stopped_under_load(victim: Victim, load: Load, dice: Random, toll: Toll) -> None:
     """Launch it, ping it, and send it SIGTERM at a random moment."""
-    over, launched = asyncio.Event(), time.monotonic()
-    load.journal.first_answer = None
-    victim.launch()
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        group.create_task(load.press(over))
+    async with launched_under_load(victim, load, toll):
         await load.acknowledged(dice.randint(1, 1000))
         owed = load.sent_whole()
         victim.send(signal.SIGTERM)
         code = await asyncio.to_thread(victim.wait, 10)
-        over.set()
     assert code == 0, victim.tail()
     assert [one for one in owed if one.status != 200] == []
     toll.stops += 1
     assert load.journal.first_answer is not None
-    toll.recoveries.append(load.journal.first_answer - launched)
 
 
 async def test_sigterm_at_random_moments_answers_what_was_sent_whole_and_counts_what_it_answers(

@@ -41,6 +41,14 @@ def check_answers(heard: bytes) -> list[WireAnswer]:
     return found
 
 
+def level_of(line: str, form: LogFormat) -> str:
+    if form is LogFormat.JSON:
+        return str(json.loads(line)["level"])
+    found = re.match(r"ts=\S+ level=(\w+) msg=", line)
+    assert found is not None, line
+    return found[1]
+
+
 def check_journal(journal: Journal, form: LogFormat) -> None:
     """Every line is whole and one event, and none is of a fault of our own."""
     text = journal.text()
@@ -48,8 +56,7 @@ def check_journal(journal: Journal, form: LogFormat) -> None:
     assert text.count("\n") == len(lines), "something else than our own ends of lines parts the lines"
     for line in lines:
         assert line.isprintable(), ascii(line)
-        level = json.loads(line)["level"] if form is LogFormat.JSON else re.match(r"ts=\S+ level=(\w+) msg=", line)[1]  # type: ignore[index]
-        assert level in ("debug", "info"), line
+        assert level_of(line, form) in ("debug", "info"), line
         assert "Traceback" not in line, line
         assert TOKEN not in line, line
         assert KEY not in line, line

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import pytest
 from structlog.testing import capture_logs
@@ -245,7 +245,7 @@ async def test_a_copy_that_cannot_be_read_is_no_backup(path: Path, tmp_path: Pat
     broken = tmp_path / "broken"
     broken.write_bytes(path.read_bytes()[:5000])
 
-    async def backup():  # type: ignore[no-untyped-def]
+    async def backup() -> BinaryIO:
         return broken.open("rb")
 
     async with answering(path, backup):
@@ -392,7 +392,7 @@ async def test_a_copy_that_is_being_made_when_the_exporter_stops_comes_to_its_en
     begun, go_on = asyncio.Event(), asyncio.Event()
     copy = (tmp_path / "copy").open("wb+", buffering=0)
 
-    async def backup():  # type: ignore[no-untyped-def]
+    async def backup() -> BinaryIO:
         begun.set()
         await go_on.wait()
         if not well:

@@ -1,4 +1,4 @@
-"""The files of a web configuration, read in one piece and without waiting."""
+"""Files that a configuration names, read in one piece and without waiting."""
 
 import os
 import stat
