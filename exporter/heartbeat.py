@@ -8,7 +8,7 @@ durations are whole milliseconds (see `exporter.schedule`).
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple, NewType
+from typing import Any, NamedTuple, NewType
 
 from exporter.schedule import HOUR, MINUTE, SECOND, Duration, Interval, Moment, Schedule
 
@@ -78,8 +78,7 @@ class Heartbeat:
         return HOUR if gap is None else min(max(gap // 8, MINUTE), HOUR)
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(NamedTuple):
     """One request from a job: what it says, and what is kept of it for people."""
 
     at: Moment
@@ -94,17 +93,19 @@ class Ping:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A run that was started and not closed yet."""
 
     rid: RunId | None
     started_at: Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is remembered of one heartbeat: facts only, all else is derived from them and the heartbeat."""
+class Record(NamedTuple):
+    """What is remembered of one heartbeat: facts only, all else is derived from them and the heartbeat.
+
+    A tuple, since there is one for every heartbeat and a new one for every ping: dataclasses take several times as long
+    to be made from one another.
+    """
 
     armed_at: Moment
     """When the heartbeat was first known, resumed, or last given another schedule."""
@@ -152,8 +153,7 @@ class Record:
         identity = heartbeat.schedule.identity
         resumed = self.paused and not heartbeat.paused
         if self.removed_at is not None or self.schedule != identity or resumed:
-            return replace(
-                self,
+            return self._replace(
                 armed_at=now,
                 schedule=identity,
                 paused=heartbeat.paused,
@@ -161,51 +161,56 @@ class Record:
                 answered=NEVER,
                 awaiting_since=None,
             )
-        return self if self.paused == heartbeat.paused else replace(self, paused=heartbeat.paused)
+        return self if self.paused == heartbeat.paused else self._replace(paused=heartbeat.paused)
 
     def removed(self, now: Moment) -> "Record":
         """This record once its heartbeat has left the configuration; itself when it had left before."""
-        return self if self.removed_at is not None else replace(self, removed_at=now)
+        return self if self.removed_at is not None else self._replace(removed_at=now)
 
     def after(self, ping: Ping, heartbeat: Heartbeat) -> "Record":
         """This record once the ping is counted. Timestamps and due never move back."""
-        noted = replace(self, pings=self.pings + 1)
+        pings = self.pings + 1
         if ping.ignored:
-            return noted
-        seen = replace(noted, last_seen=max(self.last_seen, ping.at))
+            return self._replace(pings=pings)
+        last_seen = max(self.last_seen, ping.at)
         match ping.signal:
             case Signal.LOG:
-                return replace(seen, logs=self.logs + 1)
+                return self._replace(pings=pings, last_seen=last_seen, logs=self.logs + 1)
             case Signal.START:
-                return seen._started(ping)
+                return self._replace(pings=pings, last_seen=last_seen, **self._started(ping))
             case Signal.SUCCESS:
-                return replace(
-                    seen._checked_in(ping, heartbeat),
+                return self._replace(
+                    pings=pings,
+                    last_seen=last_seen,
                     last_success=max(self.last_success, ping.at),
                     successes=self.successes + 1,
                     consecutive_failures=0,
+                    **self._checked_in(ping, heartbeat),
                 )
             case Signal.FAIL:
-                return replace(
-                    seen._checked_in(ping, heartbeat),
+                return self._replace(
+                    pings=pings,
+                    last_seen=last_seen,
                     last_failure=max(self.last_failure, ping.at),
                     failures=self.failures + 1,
                     consecutive_failures=self.consecutive_failures + 1,
+                    **self._checked_in(ping, heartbeat),
                 )
 
-    def _started(self, ping: Ping) -> "Record":
+    def _started(self, ping: Ping) -> dict[str, Any]:
+        """The fields that a start changes, beside those that every ping does."""
         # The same run announced twice (a client that repeats a request whose answer was lost) began the first time.
         repeated = self.run is not None and ping.rid is not None and ping.rid == self.run.rid
-        return replace(
-            self,
-            last_start=max(self.last_start, ping.at),
-            starts=self.starts + 1,
-            run=self.run if repeated else Run(ping.rid, ping.at),
+        return {
+            "last_start": max(self.last_start, ping.at),
+            "starts": self.starts + 1,
+            "run": self.run if repeated else Run(ping.rid, ping.at),
             # The first start, not the latest: a job that starts, crashes and starts again must become overdue.
-            awaiting_since=ping.at if self.awaiting_since is None else self.awaiting_since,
-        )
+            "awaiting_since": ping.at if self.awaiting_since is None else self.awaiting_since,
+        }
 
-    def _checked_in(self, ping: Ping, heartbeat: Heartbeat) -> "Record":
+    def _checked_in(self, ping: Ping, heartbeat: Heartbeat) -> dict[str, Any]:
+        """The fields that a check-in of either kind changes, beside those that every ping does."""
         run, duration = self.run, self.last_duration
         if run is not None and ping.rid in (None, run.rid):
             duration = max(0, ping.at - run.started_at)
@@ -214,16 +219,15 @@ class Record:
         # While nobody watches, nothing is late: what came after a long pause says nothing about the grace.
         if lateness is None or heartbeat.paused:
             lateness = self.last_lateness
-        return replace(
-            self,
-            answered=answered,
-            run=run,
+        return {
+            "answered": answered,
+            "run": run,
             # A run from before the last arming is not awaited: no change of the configuration makes it overdue.
-            awaiting_since=None if run is None or self.awaiting_since is None else run.started_at,
-            last_duration=duration,
-            last_lateness=lateness,
-            last_exit_status=self.last_exit_status if ping.exit_status is None else ping.exit_status,
-        )
+            "awaiting_since": None if run is None or self.awaiting_since is None else run.started_at,
+            "last_duration": duration,
+            "last_lateness": lateness,
+            "last_exit_status": self.last_exit_status if ping.exit_status is None else ping.exit_status,
+        }
 
     def _answering(self, at: Moment, heartbeat: Heartbeat) -> tuple[Moment, Duration | None]:
         """What is answered after a check-in, and how late that was; None where there is no lateness to speak of."""
@@ -238,14 +242,13 @@ class Record:
         if at >= expected.due + expected.grace:
             # The first run after a missed one may come a little early: were it not to answer its own moment too, a job
             # whose clock is fast would stay one behind, and overdue, for ever.
-            following = expect(heartbeat, replace(self, answered=answered))
+            following = expect(heartbeat, self._replace(answered=answered))
             if following.due is not None and at >= following.due - following.early:
                 return following.due, at - following.due
         return answered, at - expected.due
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(NamedTuple):
     """What a record leads us to expect, whatever the time is."""
 
     due: Moment | None
@@ -321,8 +324,7 @@ class Liveness:
         return Liveness(now, last, latest if latest > now else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(NamedTuple):
     """What a heartbeat's record means at one moment."""
 
     status: Status

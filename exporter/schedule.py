@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import merge
 from typing import Protocol, TypeAlias
@@ -170,11 +170,31 @@ class Interval:
         return self.every if self.every < LONG_GAP else None
 
 
+class _Worked:
+    """What was worked out last of a calendar, which many ask the same of: a look at a calendar takes long.
+
+    Each is replaced as a whole, so that threads may share it.
+    """
+
+    __slots__ = ("dues", "gaps")
+
+    def __init__(self) -> None:
+        self.dues: tuple[tuple[Moment, Moment | None], ...] = ()
+        """Moments, each with the first scheduled one after it: the same that is due after any moment in between."""
+        self.gaps: tuple[tuple[Moment, Duration | None], ...] = ()
+        """Scheduled moments, each with the gap before it."""
+
+
+_WORKED_AT_MOST = 4
+"""More than the moments that one check-in asks about: its own due one and the next."""
+
+
 class _Calendar(ABC):
     """What cron lines and systemd calendars share: scheduled moments come from an iterator of dates in one zone."""
 
     __slots__ = ()
     timezone: str
+    _worked: _Worked
 
     @abstractmethod
     def _dates(self, after: datetime) -> Iterator[datetime]:
@@ -190,9 +210,22 @@ class _Calendar(ABC):
             return
 
     def due_after(self, moment: Moment) -> Moment | None:
-        return next(self._moments_after(moment), None)
+        for known, due in self._worked.dues:
+            if known <= moment and (due is None or moment < due):
+                return due
+        due = next(self._moments_after(moment), None)
+        self._worked.dues = ((moment, due), *self._worked.dues[: _WORKED_AT_MOST - 1])
+        return due
 
     def gap_before(self, due: Moment) -> Duration | None:
+        for known, gap in self._worked.gaps:
+            if known == due:
+                return gap
+        gap = self._look_before(due)
+        self._worked.gaps = ((due, gap), *self._worked.gaps[: _WORKED_AT_MOST - 1])
+        return gap
+
+    def _look_before(self, due: Moment) -> Duration | None:
         # Neither library steps back reliably across changes of the clock, so look ahead from ever earlier moments.
         window = MINUTE
         while True:
@@ -215,6 +248,7 @@ class Cron(_Calendar):
 
     expression: str
     timezone: str
+    _worked: _Worked = field(default_factory=_Worked, init=False, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, timezone: str = "UTC") -> "Cron":
@@ -283,6 +317,7 @@ class OnCalendar(_Calendar):
 
     expressions: str
     timezone: str
+    _worked: _Worked = field(default_factory=_Worked, init=False, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, timezone: str = "UTC") -> "OnCalendar":

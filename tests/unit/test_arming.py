@@ -63,7 +63,7 @@ def test_another_schedule_or_time_zone_arms_anew_so_that_nothing_is_overdue_at_o
 ) -> None:
     record = lived(before, T0, fail(T0 + MINUTE), start(T0 + 2 * MINUTE, "a"))
     changed = record.adopted(after, LATER)
-    assert changed == replace(record, armed_at=LATER, schedule=after.schedule.identity, answered=0, awaiting_since=None)
+    assert changed == record._replace(armed_at=LATER, schedule=after.schedule.identity, answered=0, awaiting_since=None)
     assert expect(after, changed).due == after.schedule.due_after(LATER)
     assert not at(after, changed, LATER).overdue
 
@@ -93,7 +93,7 @@ def test_a_paused_heartbeat_is_never_overdue_or_failed_and_has_no_due_moment() -
 def test_being_paused_arms_nothing_anew() -> None:
     job = every("1h")
     record = lived(job, T0, success(T0 + 1))
-    assert record.adopted(replace(job, paused=True), LATER) == replace(record, paused=True)
+    assert record.adopted(replace(job, paused=True), LATER) == record._replace(paused=True)
 
 
 def test_pings_of_a_paused_heartbeat_are_recorded_and_counted_and_do_not_resume_it() -> None:
@@ -120,7 +120,7 @@ def test_a_resumed_heartbeat_is_due_at_the_first_scheduled_moment_after_that(job
     record = lived(job, T0, success(T0 + MINUTE)).adopted(paused, T0 + HOUR)
     record = fold(paused, record, start(T0 + 2 * HOUR))
     resumed = record.adopted(job, LATER)
-    assert resumed == replace(record, paused=False, armed_at=LATER, answered=0, awaiting_since=None)
+    assert resumed == record._replace(paused=False, armed_at=LATER, answered=0, awaiting_since=None)
     assert expect(job, resumed).due == job.schedule.due_after(LATER)
     assert not at(job, resumed, LATER).overdue
 
@@ -140,7 +140,7 @@ def test_a_heartbeat_that_stays_paused_under_another_schedule_is_resumed_later()
 
 def test_a_heartbeat_that_left_is_marked_from_when_it_did() -> None:
     record = lived(every("1h"), T0, success(T0 + 1))
-    assert record.removed(LATER) == replace(record, removed_at=LATER)
+    assert record.removed(LATER) == record._replace(removed_at=LATER)
     assert record.removed(LATER).removed(LATER + DAY) == record.removed(LATER)
 
 
@@ -149,7 +149,7 @@ def test_a_heartbeat_that_comes_back_keeps_its_record_and_is_armed_anew(paused: 
     job = every("1h", paused=paused)
     record = lived(job, T0, success(T0 + 1), start(T0 + 2), fail(T0 + MINUTE), start(T0 + 2 * MINUTE))
     back = record.removed(T0 + HOUR).adopted(job, LATER)
-    assert back == replace(record, armed_at=LATER, answered=0, awaiting_since=None)
+    assert back == record._replace(armed_at=LATER, answered=0, awaiting_since=None)
     assert expect(job, back).due == LATER + HOUR
 
 

@@ -1,7 +1,5 @@
 """When a check-in is due, how late is too late, what a check-in answers, and the status that follows."""
 
-from dataclasses import replace
-
 import pytest
 from folding import at, calendar, cron, every, fail, fold, lived, log, moment, overdue_from, shown, start, success
 
@@ -239,14 +237,14 @@ def test_each_signal_is_noted_and_counted_as_itself() -> None:
 def test_a_log_changes_nothing_but_last_seen_and_its_count() -> None:
     job = every("1h")
     record = lived(job, T0, start(T0 + 1, "a"), fail(T0 + 2, "b", 3))
-    assert fold(job, record, log(T0 + 9)) == replace(record, last_seen=T0 + 9, logs=1, pings=3)
+    assert fold(job, record, log(T0 + 9)) == record._replace(last_seen=T0 + 9, logs=1, pings=3)
 
 
 @pytest.mark.parametrize("signal", Signal)
 def test_an_ignored_ping_only_takes_a_number_in_the_history(signal: Signal) -> None:
     job = every("1h")
     record = lived(job, T0, start(T0 + 1))
-    assert fold(job, record, Ping(T0 + 2, signal, exit_status=3, ignored=True)) == replace(record, pings=2)
+    assert fold(job, record, Ping(T0 + 2, signal, exit_status=3, ignored=True)) == record._replace(pings=2)
 
 
 def test_the_last_exit_status_stays_until_another_is_sent() -> None:

@@ -5,7 +5,6 @@ import re
 import resource
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +54,7 @@ async def test_what_a_full_disk_does_not_take_is_not_counted_and_it_works_again_
 ) -> None:
     store = await SqliteStore.open(path)
     before = dict(await store.adopt([BACKUP], NOW))
-    large = replace(PING, body=b"x" * 10_000)
+    large = PING._replace(body=b"x" * 10_000)
     acknowledged = await store.commit([Arrival(BACKUP, PING)], 100)
     await fill(store)
     with pytest.raises(StoreError, match=re.escape(f"{path} cannot be used at present: the disk is full")):
@@ -113,7 +112,7 @@ async def test_any_other_cause_is_told_in_the_words_of_sqlite(store: SqliteStore
 
 async def test_a_transaction_that_fails_is_undone_at_once(store: SqliteStore) -> None:
     with pytest.raises(OverflowError):
-        await store.commit([Arrival(BACKUP, replace(PING, at=1 << 80))], 100)
+        await store.commit([Arrival(BACKUP, PING._replace(at=1 << 80))], 100)
     assert not await store._run(lambda: store._db.in_transaction)
 
 
@@ -177,7 +176,7 @@ def test_every_field_of_a_record_has_its_column_and_comes_back_from_it(record: R
         "name": BACKUP.name,
         "run_rid": None if run is None else run.rid,
         "run_started_at": None if run is None else run.started_at,
-        **{field.name: getattr(record, field.name) for field in fields(Record) if field.name != "run"},
+        **{field: value for field, value in record._asdict().items() if field != "run"},
     }
 
 

@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ async def made(path: Path, pings: int = 1) -> None:
     """A store of ours with so many pings, closed."""
     store = await SqliteStore.open(path)
     await store.adopt([BACKUP], NOW)
-    await store.commit([Arrival(BACKUP, replace(PING, body=b"x" * 200))] * pings, pings)
+    await store.commit([Arrival(BACKUP, PING._replace(body=b"x" * 200))] * pings, pings)
     await store.close()
 
 

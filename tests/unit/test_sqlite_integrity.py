@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -183,7 +182,7 @@ async def test_a_file_whose_time_changes_again_and_again_is_not_looked_at_each_t
 
 async def test_records_that_are_not_those_in_memory_are_noticed(path: Path, store: SqliteStore) -> None:
     name = BACKUP.name
-    store._records[name] = replace(store._records[name], successes=7)
+    store._records[name] = store._records[name]._replace(successes=7)
     path.touch()
     with pytest.raises(StoreError, match="it holds other records"):
         await ping(store, 51)

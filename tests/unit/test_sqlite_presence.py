@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -261,7 +260,6 @@ async def test_the_log_of_a_database_behind_a_symbolic_link_is_watched_as_well(t
 
 CHILD = """
 import asyncio, sys
-from dataclasses import replace
 from pathlib import Path
 from exporter.heartbeat import Heartbeat, Name, Ping, Signal
 from exporter.schedule import HOUR, Interval
@@ -355,7 +353,7 @@ async def test_a_transaction_that_could_not_be_undone_does_not_keep_the_database
 
 
 async def test_a_large_database_is_written_anew_whole(store: SqliteStore, path: Path) -> None:
-    many = [Arrival(REPORT, replace(FIRST, at=NOW + number)) for number in range(500)]
+    many = [Arrival(REPORT, FIRST._replace(at=NOW + number)) for number in range(500)]
     await store.commit(many, 1000)
     delete_both(path)
     await refusal(store)
