@@ -1,14 +1,14 @@
 """Records and the history of pings in one SQLite file.
 
 The file is locked for as long as it is open, so nobody else changes it and the records in memory are always those on
-disk: pings are folded over them without a read, and what is written is each record and what is kept of the pings,
-once per batch. One thread owns the connection and does everything, in the order in which it was asked for.
+disk: pings are folded over them without a read, and a batch of them is one append to a journal (see
+`exporter.store.sqlite_journal`). One thread owns the connection and does everything, in the order in which it was
+asked for.
 """
 
 import asyncio
 import sqlite3
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,8 +20,9 @@ from exporter.schedule import Duration, Moment
 from exporter.store import KEEP_REMOVED, Arrival, StoreError, StoreRefused
 from exporter.store.sqlite_copy import unnamed_copy
 from exporter.store.sqlite_file import actual, in_words, in_words_of, is_damage, open_file, refusing
+from exporter.store.sqlite_journal import Journal, row_of_entry
 from exporter.store.sqlite_presence import Presence
-from exporter.store.sqlite_rows import PING, RECORD, Row, ping_of_row, record_of_row, row_of_ping, row_of_record
+from exporter.store.sqlite_rows import RECORD, record_of_row, row_of_record
 
 
 def _values(columns: str) -> str:
@@ -35,11 +36,6 @@ _WRITE_RECORD = (
 )
 _DELETE_RECORD = "DELETE FROM heartbeats WHERE name = ?"
 
-_ID = "(SELECT id FROM heartbeats WHERE name = ?)"
-_READ_PINGS = f"SELECT {PING} FROM pings WHERE heartbeat = {_ID} ORDER BY number DESC"
-_WRITE_PING = f"INSERT INTO pings (heartbeat, {PING}) VALUES ({_ID}, {_values(PING)})"
-_DELETE_PINGS = f"DELETE FROM pings WHERE heartbeat = {_ID} AND number <= ?"
-
 _INCOMPLETE = (
     "SELECT 1 FROM heartbeats LEFT JOIN pings ON heartbeat = id WHERE pings > 0 GROUP BY id"
     " HAVING max(number) IS NOT pings OR count(number) <> pings - min(number) + 1"
@@ -48,6 +44,15 @@ _INCOMPLETE = (
 
 _READ_LIVENESS = "SELECT alive_at, outage_start, outage_end, heard_until FROM liveness"
 _WRITE_LIVENESS = "REPLACE INTO liveness (id, alive_at, outage_start, outage_end, heard_until) VALUES (1, ?, ?, ?, ?)"
+
+QUIET_SECONDS = 0.05
+"""After how long without a call the journal is settled."""
+
+SETTLED_AT_ONCE = 256
+"""Entries that are settled before others get their turn, who wait for it: some milliseconds."""
+
+SETTLED_AT_END = 10_000
+"""Entries that are settled before the store is closed; the rest is when it is opened next."""
 
 LOOK_AGAIN_AFTER = 10.0
 """Seconds after which a database is looked at again as a whole: for a large one that takes a while."""
@@ -61,6 +66,7 @@ class _Opened(NamedTuple):
 
     db: sqlite3.Connection
     presence: Presence
+    journal: Journal
     records: dict[Name, Record]
 
 
@@ -75,7 +81,12 @@ class SqliteStore:
         """Takes over the database, whose connection belongs to the thread."""
         self._path = path
         self._thread = thread
-        self._db, self._presence, self._records = opened
+        self._db, self._presence, self._journal, self._records = opened
+        self._adopted: dict[Name, Heartbeat] = {}
+        """The heartbeats that were adopted last, and which all have their records."""
+        self._asked_at = 0.0
+        """When it was last called, by the loop's clock."""
+        self._settling: asyncio.Task[None] | None = None
         self._deletion_told = False
         self._damage: str | None = None
         """What was last found wrong with the database."""
@@ -99,10 +110,15 @@ class SqliteStore:
         return cls(path, thread, opened)
 
     async def adopt(self, heartbeats: Collection[Heartbeat], now: Moment) -> Mapping[Name, Record]:
+        while self._journal.entries > SETTLED_AT_ONCE:
+            await self._run(self._settle)
         return await self._run(self._adopt, heartbeats, now)
 
     async def commit(self, arrivals: Sequence[Arrival], history: int) -> Mapping[Name, Record]:
-        return await self._run(self._commit, arrivals, history)
+        records = await self._run(self._commit, arrivals, history)
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._settle_in_quiet())
+        return records
 
     async def beat(self, now: Moment, outage_grace: Duration, *, restarted: bool = False) -> Liveness:
         return await self._run(self._beat, now, outage_grace, restarted)
@@ -121,21 +137,36 @@ class SqliteStore:
         return await self._run(self._backup)
 
     async def close(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.wait((self._settling,))
         try:
             await self._run(self._close)
         finally:
             self._thread.shutdown(wait=False)
 
     async def _run(self, work: Callable[[*_Arguments], _T], *arguments: *_Arguments) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        loop = asyncio.get_running_loop()
+        self._asked_at = loop.time()
+        return await loop.run_in_executor(self._thread, work, *arguments)
+
+    async def _settle_in_quiet(self) -> None:
+        """Settle the journal, a little at a time, whenever nobody has asked for anything for a while."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._journal.entries:
+                await asyncio.sleep(QUIET_SECONDS)
+                while self._journal.entries and loop.time() - self._asked_at >= QUIET_SECONDS:
+                    await loop.run_in_executor(self._thread, self._settle)
+        except StoreError:
+            pass  # Whoever calls next is told, and what is in the journal is safe there.
+        finally:
+            self._settling = None
 
     # From here on in the thread.
 
     def _adopt(self, heartbeats: Collection[Heartbeat], now: Moment) -> dict[Name, Record]:
-        watched: dict[Name, Record] = {}
-        for heartbeat in heartbeats:
-            record = self._records.get(heartbeat.name)
-            watched[heartbeat.name] = Record.armed(heartbeat, now) if record is None else record.adopted(heartbeat, now)
+        watched = {heartbeat.name: self._adopted_record(heartbeat, now) for heartbeat in heartbeats}
         removed = {name: record.removed(now) for name, record in self._records.items() if name not in watched}
         expired = {
             name
@@ -145,28 +176,40 @@ class SqliteStore:
         kept = watched | {name: record for name, record in removed.items() if name not in expired}
         changed = [(name, record) for name, record in kept.items() if record is not self._records.get(name)]
         with self._transaction():
+            settled = self._journal.settle(self._records)
             self._db.executemany(_WRITE_RECORD, (row_of_record(name, record) for name, record in changed))
             self._db.executemany(_DELETE_RECORD, ((name,) for name in expired))
+        self._journal.settled(settled)
         self._records = kept
+        self._adopted = {heartbeat.name: heartbeat for heartbeat in heartbeats}
         return watched
 
+    def _adopted_record(self, heartbeat: Heartbeat, now: Moment) -> Record:
+        record = self._records.get(heartbeat.name)
+        if record is None:
+            return Record.armed(heartbeat, now)
+        return record if self._adopted.get(heartbeat.name) is heartbeat else record.adopted(heartbeat, now)
+
     def _commit(self, arrivals: Sequence[Arrival], history: int) -> dict[Name, Record]:
+        if self._journal.full:
+            self._settle(max(SETTLED_AT_ONCE, 2 * len(arrivals)))
         touched: dict[Name, Record] = {}
-        kept: defaultdict[Name, deque[Row]] = defaultdict(lambda: deque(maxlen=history))
+        rows = []
         for heartbeat, ping in arrivals:
             name = heartbeat.name
             record = touched.get(name) or self._records.get(name) or Record.armed(heartbeat, ping.at)
             touched[name] = record = record.after(ping, heartbeat)
-            kept[name].append(row_of_ping(name, record.pings, ping))
+            rows.append(row_of_entry(history, name, record, ping))
         with self._transaction():
-            self._db.executemany(_WRITE_RECORD, [row_of_record(name, record) for name, record in touched.items()])
-            self._db.executemany(_WRITE_PING, [row for rows in kept.values() for row in rows])
-            self._db.executemany(
-                _DELETE_PINGS,
-                [(name, record.pings - history) for name, record in touched.items() if record.pings > history],
-            )
+            self._journal.append(rows)
+        self._journal.noted(rows)
         self._records.update(touched)
         return touched
+
+    def _settle(self, at_most: int | None = SETTLED_AT_ONCE) -> None:
+        with self._transaction():
+            settled = self._journal.settle(self._records, at_most)
+        self._journal.settled(settled)
 
     def _beat(self, now: Moment, outage_grace: Duration, restarted: bool) -> Liveness:
         with self._transaction():
@@ -189,16 +232,17 @@ class SqliteStore:
 
     def _history(self, name: Name) -> list[Ping]:
         with self._transaction():
-            return [ping_of_row(row) for row in self._db.execute(_READ_PINGS, (name,))]
+            return list(self._journal.history(name))
 
     def _backup(self) -> BinaryIO:
-        self._ensure_presence()
-        self._ensure_integrity()
+        self._settle(None)
         with in_words_of(self._path):
-            self._undo()
             return unnamed_copy(self._db, self._path)
 
     def _close(self) -> None:
+        if self._journal.entries:
+            with suppress(StoreError):  # It is safe in the journal, too.
+                self._settle(SETTLED_AT_END)
         # Whoever has just noticed a deletion would have tried again, and this is the last occasion. What still keeps it
         # from being written anew was told when it was tried before.
         for _ in range(2):
@@ -251,9 +295,12 @@ class SqliteStore:
             (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 return str(found).splitlines()[-1]
-            if dict(map(record_of_row, self._db.execute(_READ_RECORDS))) != self._records:
+            if _read_records(self._db) | self._journal.records() != self._records:
                 return "it holds other records"
-            if self._db.execute(_INCOMPLETE).fetchone() is not None:
+            if (
+                Journal(self._db).entries != self._journal.entries
+                or self._db.execute(_INCOMPLETE).fetchone() is not None
+            ):
                 return "pings are missing in it"
         except sqlite3.Error as error:
             return in_words(error)
@@ -265,7 +312,7 @@ class SqliteStore:
         self._presence.close()
         with suppress(sqlite3.Error):
             self._db.close()
-        self._db, self._presence, self._records = opened
+        self._db, self._presence, self._journal, self._records = opened
         self._deletion_told = False
         self._damage, self._suspicious = None, False
 
@@ -299,11 +346,16 @@ def _open(path: Path) -> _Opened:
     db = open_file(path)
     try:
         with refusing(path):
-            records = dict(map(record_of_row, db.execute(_READ_RECORDS)))  # which makes the log, too
-        return _Opened(db, Presence(path), records)
+            journal = Journal(db)
+            records = _read_records(db) | journal.records()  # which makes the log, too
+        return _Opened(db, Presence(path), journal, records)
     except OSError as error:
         db.close()
         raise StoreRefused(f"{path} was taken away while it was being opened ({error.strerror})") from error
     except BaseException:
         db.close()
         raise
+
+
+def _read_records(db: sqlite3.Connection) -> dict[Name, Record]:
+    return dict(map(record_of_row, db.execute(_READ_RECORDS)))

@@ -1,4 +1,7 @@
-"""What the columns of SQLite's tables hold: records and pings, there and back."""
+"""What the columns of SQLite's tables hold: records and pings, there and back.
+
+Columns are named after fields and stand in their order, but for those of a record's run, which are two.
+"""
 
 from typing import Any, TypeAlias
 
@@ -6,15 +9,14 @@ from exporter.heartbeat import Name, Ping, Record, Run, RunId, Signal
 
 Row: TypeAlias = tuple[Any, ...]
 
-RECORD = (
-    "name, armed_at, schedule, paused, removed_at, answered, last_seen, last_success, last_failure, last_start,"
-    " successes, failures, starts, logs, pings, consecutive_failures, run_rid, run_started_at, awaiting_since,"
-    " last_duration, last_lateness, last_exit_status"
-)
+RECORD = ", ".join(("name", *Record._fields)).replace("run,", "run_rid, run_started_at,")
 """The columns of a record, its heartbeat's name first."""
 
-PING = "number, at, signal, rid, exit_status, ignored, method, remote, user_agent, body"
-"""The columns of a ping, without those that say whose it is."""
+PING = ", ".join(Ping._fields)
+"""The columns of a ping, without those that say whose it is and which."""
+
+_RUN = Record._fields.index("run")
+_PAUSED = Record._fields.index("paused")
 
 
 def row_of_record(name: Name, record: Record) -> Row:
@@ -22,64 +24,25 @@ def row_of_record(name: Name, record: Record) -> Row:
     run = record.run
     return (
         name,
-        record.armed_at,
-        record.schedule,
+        *record[:_PAUSED],
         int(record.paused),
-        record.removed_at,
-        record.answered,
-        record.last_seen,
-        record.last_success,
-        record.last_failure,
-        record.last_start,
-        record.successes,
-        record.failures,
-        record.starts,
-        record.logs,
-        record.pings,
-        record.consecutive_failures,
-        None if run is None else run.rid,
-        None if run is None else run.started_at,
-        record.awaiting_since,
-        record.last_duration,
-        record.last_lateness,
-        record.last_exit_status,
+        *record[_PAUSED + 1 : _RUN],
+        *((None, None) if run is None else run),
+        *record[_RUN + 1 :],
     )
 
 
 def record_of_row(row: Row) -> tuple[Name, Record]:
     """The heartbeat's name and its record, from the values of RECORD's columns."""
-    name, armed_at, schedule, paused, removed_at, answered, *counts, rid, started_at, awaiting_since = row[:19]
-    last_seen, last_success, last_failure, last_start, successes, failures, starts, logs, pings, consecutive = counts
-    last_duration, last_lateness, last_exit_status = row[19:]
-    return Name(name), Record(
-        armed_at=armed_at,
-        schedule=schedule,
-        paused=bool(paused),
-        removed_at=removed_at,
-        answered=answered,
-        last_seen=last_seen,
-        last_success=last_success,
-        last_failure=last_failure,
-        last_start=last_start,
-        successes=successes,
-        failures=failures,
-        starts=starts,
-        logs=logs,
-        pings=pings,
-        consecutive_failures=consecutive,
-        run=None if started_at is None else Run(rid, started_at),
-        awaiting_since=awaiting_since,
-        last_duration=last_duration,
-        last_lateness=last_lateness,
-        last_exit_status=last_exit_status,
-    )
+    name, *before, rid, started_at = row[: _RUN + 3]
+    before[_PAUSED] = bool(before[_PAUSED])
+    run = None if started_at is None else Run(rid, started_at)
+    return Name(name), Record._make((*before, run, *row[_RUN + 3 :]))
 
 
-def row_of_ping(name: Name, number: int, ping: Ping) -> Row:
-    """The heartbeat's name and the values of PING's columns; ``number`` counts the heartbeat's pings."""
+def row_of_ping(ping: Ping) -> Row:
+    """The values of PING's columns."""
     return (
-        name,
-        number,
         ping.at,
         ping.signal.value,
         ping.rid,
@@ -94,7 +57,7 @@ def row_of_ping(name: Name, number: int, ping: Ping) -> Row:
 
 def ping_of_row(row: Row) -> Ping:
     """The ping, from the values of PING's columns."""
-    _, at, signal, rid, exit_status, ignored, method, remote, user_agent, body = row
+    at, signal, rid, exit_status, ignored, method, remote, user_agent, body = row
     return Ping(
         at=at,
         signal=Signal(signal),

@@ -193,7 +193,7 @@ TIMES = st.integers(min_value=-(10**14), max_value=10**14)
 
 @given(TIMES)
 def test_milliseconds_become_seconds_without_losing_any(milliseconds: int) -> None:
-    record = replace(SEEN, last_lateness=milliseconds)
+    record = SEEN._replace(last_lateness=milliseconds)
 
     rendered = Page(OfOurOwn()).render(
         survey_of(observe(BACKUP, record)), Format.TEXT, frozenset({"heartbeat_last_lateness_seconds"})

@@ -189,15 +189,6 @@ async def test_only_records_that_changed_are_written_when_heartbeats_are_adopted
     assert await changes(store) == before + 1
 
 
-async def test_a_heartbeat_costs_one_write_of_its_record_however_many_of_its_pings_a_batch_has(
-    store: SqliteStore,
-) -> None:
-    await store.adopt([BACKUP], NOW)
-    before = await changes(store)
-    await store.commit([Arrival(BACKUP, PING)] * 50, history=3)
-    assert await changes(store) == before + 1 + 3
-
-
 async def changes(store: SqliteStore) -> int:
     return await store._run(lambda: store._db.total_changes)
 

@@ -184,7 +184,7 @@ async def test_scripts_of_the_schema_are_applied_in_order_each_wholly_or_not_at_
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert tables == {"heartbeats", "pings", "liveness", "second"}
+    assert tables == {"heartbeats", "pings", "liveness", "journal", "second"}
     with closing(_connect(path, "mode=rw")) as db:
         _take_over(db, path, [*scripts[: NEWEST + 1], "CREATE TABLE third (a)"])
         assert db.execute("PRAGMA user_version").fetchone() == (NEWEST + 2,)
@@ -287,7 +287,7 @@ async def a_file_whose_first_page_is_zeros(path: Path) -> None:
 
 async def a_file_whose_pages_are_zeros_somewhere(path: Path) -> None:
     await made(path, pings=100)
-    overwrite(path, path.stat().st_size // 2)
+    overwrite(path, path.stat().st_size - 1)  # where the last pings are
 
 
 async def a_file_that_was_cut_short(path: Path) -> None:
@@ -325,7 +325,7 @@ def overwrite(path: Path, offset: int) -> None:
 
 FOREIGN = "{path} belongs to another program; give the path of a file that does not exist yet"
 NEWER = (
-    "{path} was written by a newer version (schema 7, this one knows up to 2);"
+    "{path} was written by a newer version (schema 7, this one knows up to 3);"
     " run that version, or restore a backup from before it"
 )
 DAMAGED = "{path} is damaged ({finding}); restore a backup, or move it and any heartbeats.db-wal away to begin anew"

@@ -43,7 +43,8 @@ async def store(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sq
 
 
 async def checkpoint(store: SqliteStore) -> None:
-    """Bring what is in the log into the file, as SQLite does from time to time."""
+    """Bring what is in the journal into its tables and what is in the log into the file, as happens in time."""
+    await store._run(store._settle)
     await store._run(lambda: store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
     await store._run(store._presence.note)
 
