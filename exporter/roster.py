@@ -6,7 +6,8 @@ import hmac
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from exporter.config import Config
@@ -14,6 +15,8 @@ from exporter.heartbeat import Heartbeat, Name, Token
 
 SHORTEST_SECRET = 16
 _TOKEN_BYTES = 16
+_IN_A_STEP = 100
+"""Heartbeats whose tokens are derived in a millisecond, about."""
 
 
 class SecretError(Exception):
@@ -74,16 +77,33 @@ class Roster:
         """Raises AlikeTokensError."""
         self.config = config
         self._secret = secret
-        self._by_name = {heartbeat.name: heartbeat for heartbeat in config.heartbeats}
+        self._by_name: dict[Name, Heartbeat] = {}
         # Looked up by a digest under a key that nobody knows, so that the time a look-up takes says nothing about how
         # much of a guess was right.
         self._digest_key = secrets.token_bytes(32)
         self._by_token: dict[bytes, Heartbeat] = {}
-        for heartbeat, token in self.tokens():
-            other = self._by_token.setdefault(self._digest(token), heartbeat)
-            if other is not heartbeat:
-                raise AlikeTokensError(f"the heartbeats {other.name} and {heartbeat.name} have the same token")
         self._keys = {self._digest(key) for key in config.keys}
+        for heartbeat in config.heartbeats:
+            self._let_in(heartbeat)
+
+    def followed_by(self, config: Config) -> "Generator[None, None, Roster]":
+        """The roster of another configuration, under the same secret; made in steps of a millisecond or so.
+
+        Raises AlikeTokensError.
+        """
+        roster = Roster(replace(config, heartbeats=()), self._secret)
+        roster.config = config
+        for count, heartbeat in enumerate(config.heartbeats):
+            roster._let_in(heartbeat)
+            if count % _IN_A_STEP == 0:
+                yield
+        return roster
+
+    def _let_in(self, heartbeat: Heartbeat) -> None:
+        self._by_name[heartbeat.name] = heartbeat
+        other = self._by_token.setdefault(self._digest(self.token_of(heartbeat)), heartbeat)
+        if other is not heartbeat:
+            raise AlikeTokensError(f"the heartbeats {other.name} and {heartbeat.name} have the same token")
 
     def tokens(self) -> Iterator[tuple[Heartbeat, Token]]:
         """Each heartbeat with its token, in the order of the configuration."""

@@ -1,12 +1,13 @@
 """The only place where things are put together: started, reloaded and stopped in order."""
 
 import asyncio
+import gc
 import os
 import platform
 import signal
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +16,21 @@ from typing import NoReturn
 import structlog
 
 from exporter import __version__
-from exporter.config import Config, ConfigError, load
+from exporter.config import Config, ConfigError
+from exporter.config.load import collector_at_rest
 from exporter.config.result import exposure
 from exporter.flags import ListenAddress, external_url, revision, secret_path
 from exporter.heartbeat import BEAT_EVERY
 from exporter.metrics.page import Page
 from exporter.metrics.telemetry import Telemetry
 from exporter.monitor import Monitor
+from exporter.reading import read
 from exporter.roster import AlikeTokensError, Roster, SecretError, ensure_secret, read_secret
 from exporter.schedule import SECOND, Moment
 from exporter.store import StoreError
 from exporter.store.control import answering
 from exporter.store.sqlite import SqliteStore
+from exporter.turns import in_turns
 from exporter.web.app import Service
 from exporter.web.listener import Listener, connections_at_most, raise_file_limit
 from exporter.web.operations import Operations, ReloadError
@@ -39,12 +43,29 @@ from exporter.web.status import StatusPage
 BEAT_SECONDS = BEAT_EVERY / SECOND
 RETRY_SECONDS = 1.0
 """How soon a store that failed is tried again."""
+MANY = 10_000
+"""Heartbeats from which on what a reload made is put where the cyclic garbage collector never looks.
+
+Else its next rounds would hold up everybody for tens of milliseconds, and for nothing: there are no cycles among
+heartbeats, records and what holds them, so they are freed when the next reload replaces them. What else is there at
+that moment, and will be garbage in cycles, is never freed again: a kilobyte or so for each open connection of the event
+loop that comes with Python. Where there are fewer heartbeats, that is not worth it.
+"""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class StartError(Exception):
     """The exporter cannot start; the message has a line for each reason."""
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """The fastest event loop that is installed: uvloop's, else the one that comes with Python."""
+    try:
+        import uvloop  # noqa: PLC0415 - there may be none for this platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def wall_clock() -> Moment:
@@ -144,17 +165,19 @@ class Exporter:
         """Read the configuration again and take it over. Raises ReloadError, and then nothing has changed."""
         async with self._reloading:
             try:
-                loaded = await asyncio.to_thread(load, self._settings.config_file)
-                config = loaded.sharing(self._monitor.roster.config)
-                roster = await asyncio.to_thread(Roster, config, self._secret)
-                await self._monitor.adopt(roster, self._clock())
+                with collector_at_rest():
+                    config = await read(self._settings.config_file, self._monitor.roster.named)
+                    roster = await in_turns(self._monitor.roster.followed_by(config))
+                    await self._monitor.adopt(roster, self._clock())
+                    if len(config.heartbeats) >= MANY:
+                        gc.freeze()
             except (ConfigError, AlikeTokensError, StoreError) as error:
                 self._telemetry.config_loaded(False, self._clock())
-                for problem in str(error).splitlines():
-                    log.error("reload refused, the old configuration stays", problem=problem)
-                raise ReloadError(str(error)) from None
+                said = await asyncio.to_thread(str, error)  # of a large file, a sentence for each of its heartbeats
+                await in_turns(_log_refusal(said))
+                raise ReloadError(said) from None
             self._telemetry.config_loaded(True, self._clock())
-        _log_warnings(config)
+        await in_turns(_log_warnings(config))
         log.info("reloaded", config=str(self._settings.config_file), heartbeats=len(config.heartbeats))
 
     async def reload_whenever(self, asked: asyncio.Event) -> NoReturn:
@@ -199,7 +222,7 @@ async def running(settings: Settings, clock: Callable[[], Moment] = wall_clock) 
     telemetry = Telemetry(version=__version__, revision=revision())
     async with AsyncExitStack() as stack:
         try:
-            config = await asyncio.to_thread(load, settings.config_file)
+            config = await read(settings.config_file)
             security = Security.open(settings.web_config_file)
             stack.callback(security.close)
             known = await asyncio.to_thread(os.path.exists, settings.storage)
@@ -216,11 +239,12 @@ async def running(settings: Settings, clock: Callable[[], Moment] = wall_clock) 
             await exporter.listen()
         except (ConfigError, SecretError, AlikeTokensError, StoreError) as error:
             raise StartError(str(error)) from None
-        _log_warnings(config)
+        await in_turns(_log_warnings(config))
         log.info(
             "started",
             version=__version__,
             python=platform.python_version(),
+            loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
             listening=" ".join(exporter.addresses),
             config=str(settings.config_file),
             storage=str(settings.storage),
@@ -248,9 +272,16 @@ def _own_secret(path: Path, *, known: bool) -> bytes:
     return ensure_secret(path)
 
 
-def _log_warnings(config: Config) -> None:
+def _log_warnings(config: Config) -> Generator[None, None, None]:
     for problem in config.warnings:
         log.warning("configuration", problem=str(problem))
+        yield
+
+
+def _log_refusal(problems: str) -> Generator[None, None, None]:
+    for problem in problems.splitlines():
+        log.error("reload refused, the old configuration stays", problem=problem)
+        yield
 
 
 async def serve(settings: Settings) -> None:
@@ -261,7 +292,12 @@ async def serve(settings: Settings) -> None:
     # From the first, since a signal without a handler would end the process while it still starts.
     for number, event in ((signal.SIGTERM, stopped), (signal.SIGINT, stopped), (signal.SIGHUP, hung_up)):
         loop.add_signal_handler(number, event.set)
+    gc.collect()
+    gc.disable()
     async with running(settings) as exporter:
+        # What there is now stays for as long as the process, nearly all of it; garbage was collected before it came.
+        gc.freeze()
+        gc.enable()
         tasks = {
             loop.create_task(work)
             for work in (exporter.keep_beating(), exporter.reload_whenever(hung_up), stopped.wait())

@@ -6,7 +6,7 @@ A heartbeat's own values, the defaults, the secret files and the other heartbeat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from exporter.config.document import Steps
 from exporter.config.fields import OPERATOR_LABELS, shown
@@ -28,8 +28,7 @@ _CONSEQUENCES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where something stands. Spelled out only when it is spoken of."""
 
     file: AnyFile
@@ -40,7 +39,8 @@ class _Place:
 
     def gives(self, key: str, value: object) -> bool:
         """Whether the key is given here, where ``value`` is what was understood of it."""
-        return value is not None or (*self.steps, key) in self.file.refused
+        refused = self.file.refused
+        return value is not None or (bool(refused) and (*self.steps, key) in refused)
 
     def problem(self, message: str) -> Problem:
         return self.file.document.problem(self.steps, message)
@@ -54,6 +54,31 @@ class _Place:
         return f"{self.file.document.spell(self.steps)} ({self.spot})"
 
 
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What a heartbeat has that does not say otherwise."""
+
+    timezone: str
+    description: str
+    runbook_url: str
+    methods: frozenset[str]
+    failure_threshold: int
+    paused: bool
+    token_version: int
+
+    @classmethod
+    def of(cls, defaults: Options) -> "_Usual":
+        return cls(
+            timezone=_either(defaults.timezone, "UTC"),
+            description=_either(defaults.description, ""),
+            runbook_url=_either(defaults.runbook_url, ""),
+            methods=METHODS if defaults.methods is None else frozenset(defaults.methods),
+            failure_threshold=_either(defaults.failure_threshold, 1),
+            paused=_either(defaults.paused, False),
+            token_version=_either(defaults.token_version, 1),
+        )
+
+
 class Declarations:
     """Gathers what the files declare, and what is wrong with it as a whole."""
 
@@ -62,6 +87,7 @@ class Declarations:
         self.warnings: list[Problem] = []
         self._main = main
         self._defaults = main.content.defaults
+        self._usual = _Usual.of(self._defaults)
         self._schedules = Schedules()
         self._names: dict[Name, _Place] = {}
         self._secrets: dict[Token, _Place] = {}
@@ -94,30 +120,30 @@ class Declarations:
                     yield heartbeat
 
     def _heartbeat(self, entry: Entry, place: _Place) -> Heartbeat | None:
-        defaults = self._defaults
+        defaults, usual = self._defaults, self._usual
         name = self._name(entry, place)
-        timezone = _first(entry.timezone, defaults.timezone, "UTC")
+        timezone = _either(entry.timezone, usual.timezone)
         schedule = self._schedule(entry, place, timezone)
         token = self._secret(place, "token", entry.token, entry.token_file)
         self._warn_of_labels(entry, place)
         if name is None or schedule is None:
             return None
         self._warn_of_lengths(entry, place, schedule)
-        grace = entry.grace if entry.grace is not None else defaults.grace
+        grace = _either(entry.grace, defaults.grace)
         return Heartbeat(
             name=name,
             schedule=schedule,
             timezone=timezone,
             grace=grace if isinstance(grace, int) else None,
-            max_runtime=entry.max_runtime if entry.max_runtime is not None else defaults.max_runtime,
-            description=_first(entry.description, defaults.description, ""),
-            runbook_url=_first(entry.runbook_url, defaults.runbook_url, ""),
+            max_runtime=_either(entry.max_runtime, defaults.max_runtime),
+            description=_either(entry.description, usual.description),
+            runbook_url=_either(entry.runbook_url, usual.runbook_url),
             labels=self._labels(entry),
-            methods=frozenset(_first(entry.methods, defaults.methods, METHODS)),
-            failure_threshold=_first(entry.failure_threshold, defaults.failure_threshold, 1),
-            paused=_first(entry.paused, defaults.paused, False),
+            methods=usual.methods if entry.methods is None else frozenset(entry.methods),
+            failure_threshold=_either(entry.failure_threshold, usual.failure_threshold),
+            paused=_either(entry.paused, usual.paused),
             token=token,
-            token_version=_first(entry.token_version, defaults.token_version, 1),
+            token_version=_either(entry.token_version, usual.token_version),
         )
 
     def _name(self, entry: Entry, place: _Place) -> Name | None:
@@ -195,8 +221,7 @@ class Declarations:
     def _examine_defaults(self, place: _Place) -> None:
         kinds = _kinds(self._defaults, place)
         self._refuse_several(kinds, place)
-        timezone = _first(self._defaults.timezone, "UTC")
-        schedules = [self._parsed(self._defaults, kind, timezone, place) for kind in kinds]
+        schedules = [self._parsed(self._defaults, kind, self._usual.timezone, place) for kind in kinds]
         self._warn_of_labels(self._defaults, place)
         self._warn_of_lengths(self._defaults, place, schedules[0] if len(schedules) == 1 else None)
 
@@ -218,12 +243,13 @@ class Declarations:
             self._warn(place.at("grace"), "with no grace every start that is a little late is alerted on")
         if schedule is None:
             return
-        scheduled_here = bool(_kinds(options, place))
         for key, own, default in (
             ("grace", options.grace, self._defaults.grace),
             ("max_runtime", options.max_runtime, self._defaults.max_runtime),
         ):
-            length = own if own is not None or not scheduled_here else default
+            if own is None and default is None:
+                continue
+            length = own if own is not None or not _kinds(options, place) else default
             interval = self._schedules.interval(schedule) if isinstance(length, int) else None
             if not isinstance(length, int) or interval is None or length <= interval:
                 continue
@@ -251,6 +277,5 @@ def _kinds(options: Options, place: _Place) -> list[ScheduleKey]:
     return [kind for kind, value in values if place.gives(kind, value)]
 
 
-def _first(*values: Value | None) -> Value:
-    """The first value that was given."""
-    return next(value for value in values if value is not None)
+def _either(own: Value | None, default: Value) -> Value:
+    return default if own is None else own

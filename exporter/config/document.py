@@ -56,10 +56,30 @@ class Unread(Enum):
     """An alias of something that it is itself a part of."""
 
 
-class _Bounded:
-    """Mixed into a loader: refuses deep nesting, which PyYAML meets with recursion."""
+class _Bounded(yaml.resolver.Resolver):
+    """Mixed into a loader: refuses deep nesting, which PyYAML meets with recursion, and is quick to tell a text."""
 
     _depth = 0
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)  # type: ignore[call-arg]  # the loader's, which is next
+        self._tags: dict[str | None, str] = {}
+
+    def resolve(self, kind: type[Node], value: str | None, implicit: tuple[bool, bool]) -> str:
+        if kind is not ScalarNode or not implicit[0]:
+            return self._resolved(kind, value, implicit)
+        # Of the patterns that make a plain scalar something else than a text, PyYAML tries those that may fit its first
+        # character: none for most letters, and for the others the same keys come again and again.
+        if value and value[0] not in self.yaml_implicit_resolvers:
+            return STRING
+        tag = self._tags.get(value)
+        if tag is None:
+            tag = self._tags[value] = self._resolved(kind, value, implicit)
+        return tag
+
+    def _resolved(self, kind: type[Node], value: str | None, implicit: tuple[bool, bool]) -> str:
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return tag
 
     def descend_resolver(self, parent: Node | None, index: object) -> None:
         del parent, index

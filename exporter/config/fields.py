@@ -104,7 +104,8 @@ def _grace(value: object) -> Duration | Literal["auto"]:
 
 
 def _interval(value: object) -> Interval:
-    _duration(value)
+    if not isinstance(value, str):
+        _duration(value)  # A bare 0 is a duration, though too short.
     return Interval.parse(str(value))
 
 

@@ -16,18 +16,39 @@ from exporter.config.result import Config, ConfigError, Problem
 from exporter.config.validate import Checked, check
 
 
-def load(path: Path) -> Config:
+class LargeConfig(Exception):
+    """A configuration whose files are larger than the caller would read."""
+
+
+def load(path: Path, most: int | None = None) -> Config:
     """The configuration in a file, in the further files that it names, and in the secret files that all these name.
 
-    Raises ConfigError, and nothing else, with everything that is wrong in any of them. Reads no clock.
+    Raises ConfigError, and nothing else, with everything that is wrong in any of them. Reads no clock. Where ``most``
+    is given, raises LargeConfig instead as soon as it shows that the main file and the further ones have more bytes
+    than that. A main file that can be read but once, such as a pipe, is read whatever its size.
     """
-    with _collector_at_rest():
-        return _load(path)
+    with collector_at_rest():
+        return _load(path, _Sizes(most))
 
 
-def _load(path: Path) -> Config:
-    main = check(_read(path), MainFile)
-    further, missed = _further(main)
+class _Sizes:
+    """Adds up how large the files are."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._total = 0
+
+    def add(self, status: os.stat_result) -> None:
+        """Count a file in. Raises LargeConfig."""
+        if stat.S_ISREG(status.st_mode):
+            self._total += status.st_size
+            if self._most is not None and self._total > self._most:
+                raise LargeConfig
+
+
+def _load(path: Path, sizes: _Sizes) -> Config:
+    main = check(_read(path, sizes), MainFile)
+    further, missed = _further(main, sizes)
     files: list[AnyFile] = [main, *further]
     declarations = Declarations(main)
     keys = tuple(declarations.keys())
@@ -47,27 +68,28 @@ def _load(path: Path) -> Config:
     )
 
 
-def _read(path: Path) -> Document:
+def _read(path: Path, sizes: _Sizes) -> Document:
     try:
+        sizes.add(path.stat())
         return Document.parse(str(path), path.read_bytes())
     except OSError as error:
         return _unreadable(path, error.strerror)
 
 
-def _read_further(path: Path) -> Document:
+def _read_further(path: Path, sizes: _Sizes) -> Document:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return _unreadable(path, "not a file")  # A named pipe would keep us waiting for a writer.
     except OSError as error:
         return _unreadable(path, error.strerror)
-    return _read(path)
+    return _read(path, sizes)
 
 
 def _unreadable(path: Path, reason: str | None) -> Document:
     return Document(str(path), problems=(Problem(str(path), 0, "", f"cannot be read: {reason}"),))
 
 
-def _further(main: Checked[MainFile]) -> tuple[list[Checked[HeartbeatsFile]], list[Problem]]:
+def _further(main: Checked[MainFile], sizes: _Sizes) -> tuple[list[Checked[HeartbeatsFile]], list[Problem]]:
     """The further files that the main one names, each once, and a warning for every name that matches none."""
     folder = Path(main.document.file).parent
     itself = os.path.realpath(main.document.file)  # which minds no loop of links, unlike Path.resolve
@@ -83,7 +105,7 @@ def _further(main: Checked[MainFile]) -> tuple[list[Checked[HeartbeatsFile]], li
             )
         for path, real in others:
             if real not in found:
-                found[real] = check(_read_further(path), HeartbeatsFile)
+                found[real] = check(_read_further(path, sizes), HeartbeatsFile)
     return list(found.values()), warnings
 
 
@@ -104,8 +126,8 @@ def _sorted(problems: list[Problem], files: list[AnyFile]) -> tuple[Problem, ...
 
 
 @contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Without the cyclic garbage collector.
+def collector_at_rest() -> Iterator[None]:
+    """Without the cyclic garbage collector, while something large is made that stays.
 
     Reading a large file makes millions of objects, all of them alive: going over them again and again would take
     several times as long as everything else.

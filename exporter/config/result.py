@@ -1,8 +1,9 @@
 """What a configuration is once it has been read, and what is said of one that cannot be."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network
+from typing import TypeAlias
 
 from exporter.heartbeat import Heartbeat, Token
 from exporter.schedule import DAY, MINUTE, Duration
@@ -31,6 +32,20 @@ class Problem:
         file = self.file.encode(errors="backslashreplace").decode()
         place = f"{file}:{self.line}" if self.line else file
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+Known: TypeAlias = Callable[[str], Heartbeat | None]
+"""The heartbeat that there has been under a name."""
+
+
+def shared(heartbeats: Iterable[Heartbeat], known: Known) -> Iterator[Heartbeat]:
+    """The heartbeats, each as the object that was known before if it is the same.
+
+    What was worked out for a heartbeat may be kept for as long as it is the same object.
+    """
+    for heartbeat in heartbeats:
+        former = known(heartbeat.name)
+        yield former if former is not None and former == heartbeat else heartbeat
 
 
 class ConfigError(Exception):
@@ -69,16 +84,6 @@ class Config:
     warnings: tuple[Problem, ...] = ()
     """What is allowed and probably not meant, by file and line."""
 
-    def sharing(self, former: "Config") -> "Config":
-        """This very configuration, made of the former one's heartbeats where they are the same.
-
-        What was worked out for a heartbeat may be kept for as long as it is the same object.
-        """
-        known = {heartbeat.name: heartbeat for heartbeat in former.heartbeats}
-        return replace(
-            self,
-            heartbeats=tuple(
-                known[heartbeat.name] if known.get(heartbeat.name) == heartbeat else heartbeat
-                for heartbeat in self.heartbeats
-            ),
-        )
+    def sharing(self, known: Known) -> "Config":
+        """This very configuration, made of the heartbeats that are known where they are the same."""
+        return replace(self, heartbeats=tuple(shared(self.heartbeats, known)))

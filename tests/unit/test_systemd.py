@@ -119,10 +119,13 @@ def test_the_unit_refuses_calls_that_the_exporter_has_no_use_for(call: str) -> N
     assert call not in allowed_calls()
 
 
+TO_READ_APART = "\n#" + 300_000 * "x"
+
+
 def test_the_exporter_does_all_its_work_with_the_system_calls_that_the_unit_leaves_it(tmp_path: Path) -> None:
     web = tmp_path / "web.sock"
     with Confined(
-        tmp_path, "heartbeats: [{name: backup, interval: 1h}]", f"--web.listen-address=unix:{web}"
+        tmp_path, f"heartbeats: [{{name: backup, interval: 1h}}]{TO_READ_APART}", f"--web.listen-address=unix:{web}"
     ) as exporter:
         exporter.start()
         assert exporter.filters() >= 2
@@ -131,7 +134,8 @@ def test_the_exporter_does_all_its_work_with_the_system_calls_that_the_unit_leav
         assert exporter.request("/metrics", headers={"Accept-Encoding": "identity"}).status == 200
         assert exporter.request("/").status == 200
         assert printed("curl", "-fsS", "--unix-socket", web, "http://localhost/-/ready") == "ready\n"
-        exporter.configure("heartbeats: [{name: backup, interval: 1h}, {name: report, interval: 1h}]")
+        heartbeats = "[{name: backup, interval: 1h}, {name: report, interval: 1h}]"
+        exporter.configure(f"heartbeats: {heartbeats}{TO_READ_APART}")
         exporter.send(signal.SIGHUP)
         eventually("it has reloaded", lambda: 'heartbeat="report"' in exporter.request("/metrics").text, exporter)
         assert exporter.stop() == 0

@@ -1,0 +1,44 @@
+"""Long work on the event loop, in pieces short enough for nobody to notice.
+
+A thread would not do: whoever computes in Python holds the interpreter, and the loop would wait for it for five
+milliseconds each time it wakes. Between pieces of a millisecond it is held up for one at the most.
+"""
+
+import asyncio
+import time
+from collections.abc import Generator
+from typing import TypeVar
+
+TURN_SECONDS = 0.001
+
+Made = TypeVar("Made")
+
+
+class Turn:
+    """A piece of work on the loop: ask `over` after each step, and await `next` when it is."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until = time.perf_counter() + TURN_SECONDS
+
+    @property
+    def over(self) -> bool:
+        """Whether it is time to let others have their turn."""
+        return time.perf_counter() >= self._until
+
+    async def next(self) -> None:
+        """Let them, and begin a new turn."""
+        await asyncio.sleep(0)
+        self._until = time.perf_counter() + TURN_SECONDS
+
+
+async def in_turns(steps: Generator[None, None, Made]) -> Made:
+    """What the steps come to, each of them taken at another turn of the event loop."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            made: Made = done.value
+            return made
+        await asyncio.sleep(0)
