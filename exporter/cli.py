@@ -20,7 +20,7 @@ from exporter.flags import (
     web_path,
 )
 from exporter.logs import LEVELS, LogFormat, configure
-from exporter.server import Settings, StartError, serve
+from exporter.server import Settings, StartError, new_event_loop, serve
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         external_url=options.external_url,
         enable_lifecycle=options.enable_lifecycle,
     )
-    runner = asyncio.Runner()
+    runner = asyncio.Runner(loop_factory=new_event_loop)
     try:
         runner.run(serve(settings))
     except StartError as error:

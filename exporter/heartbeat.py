@@ -5,10 +5,9 @@ the time; nothing ticks and nothing is remembered outside the record, so a resta
 durations are whole milliseconds (see `exporter.schedule`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, NamedTuple, NewType
+from typing import Any, NamedTuple, NewType, TypeAlias
 
 from exporter.schedule import HOUR, MINUTE, SECOND, Duration, Interval, Moment, Schedule
 
@@ -379,12 +378,21 @@ class Observation(NamedTuple):
     assessment: Assessment
 
 
+Block: TypeAlias = tuple[Observation, ...]
+"""Some neighbouring heartbeats, as they stand at the same moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """Every heartbeat as it stands at one moment: whatever shows state is made from the same survey."""
 
     now: Moment
-    observations: Sequence[Observation]
-    """In the order of the configuration."""
+    blocks: tuple[Block, ...]
+    """In the order of the configuration. One in which nothing has changed is the very object that it was before."""
     outage: Outage | None
     """The last outage of ours."""
+
+    @property
+    def observations(self) -> list[Observation]:
+        """Those of all blocks."""
+        return [observation for block in self.blocks for observation in block]

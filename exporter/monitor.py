@@ -2,30 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import structlog
 
-from exporter.heartbeat import (
-    OUTAGE_AFTER,
-    Expectation,
-    Heartbeat,
-    Liveness,
-    Name,
-    Observation,
-    Outage,
-    Ping,
-    Record,
-    Survey,
-    assess,
-    expect,
-)
+from exporter.heartbeat import OUTAGE_AFTER, Heartbeat, Liveness, Outage, Ping, Survey
+from exporter.outlook import Outlook
 from exporter.roster import Roster
 from exporter.schedule import SECOND, Moment, to_datetime
 from exporter.store import Arrival, Store, StoreError
-from exporter.store.batches import Batches
+from exporter.store.batches import Batches, Settled
 
 WAITING_AT_MOST = 10_000
 """Pings that may wait for the store at once: about a second's worth, and with all their bodies some 100 MB."""
@@ -49,14 +37,6 @@ class Observer(Protocol):
         """The last outage is now this one."""
 
 
-class _Kept(NamedTuple):
-    """An expectation, and what it was made from: it holds for as long as these are the same objects."""
-
-    heartbeat: Heartbeat
-    record: Record
-    expected: Expectation
-
-
 class Monitor:
     """Watches the heartbeats of one roster at a time over one store.
 
@@ -71,8 +51,7 @@ class Monitor:
         self._store = store
         self._observer = observer
         self._roster = roster
-        self._records: dict[Name, Record] = {}
-        self._kept: dict[Name, _Kept] = {}
+        self._outlook = Outlook((), {})
         self._liveness = Liveness()
         self._trouble: str | None = None
         self._batches = Batches(self._commit, limit=WAITING_AT_MOST)
@@ -80,6 +59,7 @@ class Monitor:
         self._called_at: float | None = None
         # What the store returns is taken over in the order in which it was done.
         self._writing = asyncio.Lock()
+        self._surveying = asyncio.Lock()
 
     @property
     def roster(self) -> Roster:
@@ -114,7 +94,7 @@ class Monitor:
             with self._calling_store():
                 liveness = await self._store.liveness(roster.config.outage_grace)
                 records = await self._store.adopt(roster.config.heartbeats, now)
-            self._records = dict(records)
+            self._outlook = Outlook(roster.config.heartbeats, records, self._outlook)
             self._roster = roster
             self._note_liveness(liveness)
             self._recover()
@@ -123,15 +103,20 @@ class Monitor:
         """Take a ping; returns once it is durable. Raises StoreError when it was not taken."""
         await self._batches.add(Arrival(heartbeat, ping))
 
+    def take(self, heartbeat: Heartbeat, ping: Ping, settled: Settled) -> None:
+        """As `record`, for those to whom a future is too dear: ``settled`` is told, later, how it ended.
+
+        Raises Overloaded when too many pings wait already; then nothing is told.
+        """
+        self._batches.put(Arrival(heartbeat, ping), settled)
+
     async def _commit(self, arrivals: Sequence[Arrival]) -> None:
         async with self._writing:
             started = time.perf_counter()
             with self._calling_store():
                 records = await self._store.commit(arrivals, self._roster.config.history)
             self._observer.commit_done(len(arrivals), time.perf_counter() - started)
-            for name, record in records.items():
-                if name in self._records:  # else it has left the configuration meanwhile
-                    self._records[name] = record
+            self._outlook.note(records)
         self._recover()
 
     async def beat(self, now: Moment, *, restarted: bool = False) -> None:
@@ -163,10 +148,12 @@ class Monitor:
             self._fail(down)  # Nobody has told the observer yet of a call that has not come back.
             raise down
         await self._catch_up(now, now - OUTAGE_AFTER)
-        survey = await self._assess_all(now)
-        passed = max((o.assessment.deadline or 0 for o in survey.observations if o.assessment.overdue), default=0)
-        await self._catch_up(now, passed)
-        return survey if self._liveness.outage == survey.outage else await self._assess_all(now)
+        async with self._surveying:
+            outlook = self._outlook
+            survey = await outlook.survey(now, self._liveness.outage)
+            await self._catch_up(now, outlook.passed)
+            outage = self._liveness.outage
+            return survey if outage == survey.outage else await outlook.survey(now, outage)
 
     async def _catch_up(self, now: Moment, at_least: Moment) -> None:
         """Note that we listen at ``now``, unless we are noted as alive at ``at_least`` or later already."""
@@ -178,26 +165,6 @@ class Monitor:
     def _is_noted(self, at_least: Moment) -> bool:
         alive_at = self._liveness.alive_at
         return alive_at is None or alive_at >= at_least
-
-    async def _assess_all(self, now: Moment) -> Survey:
-        watched = [(heartbeat, self._records[heartbeat.name]) for heartbeat in self._roster.config.heartbeats]
-        outage = self._liveness.outage
-        observations = await asyncio.to_thread(self._observe, watched, now, outage)
-        return Survey(now, observations, outage)
-
-    def _observe(
-        self, watched: Iterable[tuple[Heartbeat, Record]], now: Moment, outage: Outage | None
-    ) -> list[Observation]:
-        kept: dict[Name, _Kept] = {}
-        observations = []
-        for heartbeat, record in watched:
-            found = self._kept.get(heartbeat.name)
-            if found is None or found.record is not record or found.heartbeat is not heartbeat:
-                found = _Kept(heartbeat, record, expect(heartbeat, record))
-            kept[heartbeat.name] = found
-            observations.append(Observation(heartbeat, record, assess(heartbeat, record, now, outage, found.expected)))
-        self._kept = kept
-        return observations
 
     async def close(self) -> None:
         """Settle what was given to us. The store stays open."""

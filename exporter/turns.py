@@ -9,18 +9,18 @@ import time
 from collections.abc import Generator
 from typing import TypeVar
 
-TURN_SECONDS = 0.001
+SLICE_SECONDS = 0.001
 
 Made = TypeVar("Made")
 
 
-class Turn:
-    """A piece of work on the loop: ask `over` after each step, and await `next` when it is."""
+class Slice:
+    """A slice of the loop's time: ask whether it is `over` after each step, and await the `next` one when it is."""
 
     __slots__ = ("_until",)
 
     def __init__(self) -> None:
-        self._until = time.perf_counter() + TURN_SECONDS
+        self._until = time.perf_counter() + SLICE_SECONDS
 
     @property
     def over(self) -> bool:
@@ -28,9 +28,9 @@ class Turn:
         return time.perf_counter() >= self._until
 
     async def next(self) -> None:
-        """Let them, and begin a new turn."""
+        """Let them, and begin a new slice."""
         await asyncio.sleep(0)
-        self._until = time.perf_counter() + TURN_SECONDS
+        self._until = time.perf_counter() + SLICE_SECONDS
 
 
 async def in_turns(steps: Generator[None, None, Made]) -> Made:

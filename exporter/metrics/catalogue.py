@@ -6,6 +6,7 @@ This is the one list: the page, the telemetry, the documentation's tables and th
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import TypeAlias
 
 from exporter.heartbeat import Heartbeat, Observation, Signal
@@ -83,77 +84,77 @@ OF_HEARTBEATS: tuple[HeartbeatMetric, ...] = (
     _gauge(
         "heartbeat_last_seen_timestamp_seconds",
         "When the last ping of any signal came, as Unix time; 0: never.",
-        lambda o: o.record.last_seen,
+        attrgetter("record.last_seen"),
     ),
     _gauge(
         "heartbeat_last_success_timestamp_seconds",
         "When the last success came, as Unix time; 0: never.",
-        lambda o: o.record.last_success,
+        attrgetter("record.last_success"),
     ),
     _gauge(
         "heartbeat_last_failure_timestamp_seconds",
         "When the last fail came, as Unix time; 0: never.",
-        lambda o: o.record.last_failure,
+        attrgetter("record.last_failure"),
     ),
     _gauge(
         "heartbeat_last_start_timestamp_seconds",
         "When the last start came, as Unix time; 0: never.",
-        lambda o: o.record.last_start,
+        attrgetter("record.last_start"),
     ),
     _gauge(
         "heartbeat_due_timestamp_seconds",
         "When the next check-in is due, as Unix time; absent while it is paused, and when it is never due again.",
-        lambda o: o.assessment.due,
+        attrgetter("assessment.due"),
     ),
     _gauge(
         "heartbeat_deadline_timestamp_seconds",
         "From when on it is overdue, as Unix time; absent while it is paused, and when there is no deadline.",
-        lambda o: o.assessment.deadline,
+        attrgetter("assessment.deadline"),
     ),
     _gauge(
         "heartbeat_overdue",
         "Whether a check-in was missed: 1 from the deadline on, else 0.",
-        lambda o: o.assessment.overdue,
+        attrgetter("assessment.overdue"),
     ),
     _gauge(
         "heartbeat_failed",
         "Whether as many check-ins in a row as its failure_threshold says were fails: 1 yes, 0 no.",
-        lambda o: o.assessment.failed,
+        attrgetter("assessment.failed"),
     ),
     _gauge(
         "heartbeat_running",
         "Whether a run is open, started and not ended yet: 1 yes, 0 no.",
-        lambda o: o.assessment.running,
+        attrgetter("assessment.running"),
     ),
     _gauge(
         "heartbeat_paused",
         "Whether it is paused, watched by nobody for now and so neither overdue nor failed: 1 yes, 0 no.",
-        lambda o: o.heartbeat.paused,
+        attrgetter("heartbeat.paused"),
     ),
     _gauge(
         "heartbeat_consecutive_failures",
         "How many fails came since the last success.",
-        lambda o: o.record.consecutive_failures,
+        attrgetter("record.consecutive_failures"),
     ),
     _gauge(
         "heartbeat_last_duration_seconds",
         "How long the last run took whose start and end are known; absent until there is one.",
-        lambda o: o.record.last_duration,
+        attrgetter("record.last_duration"),
     ),
     _gauge(
         "heartbeat_last_lateness_seconds",
         "How long after its due moment the last check-in came, negative if before; absent until known.",
-        lambda o: o.record.last_lateness,
+        attrgetter("record.last_lateness"),
     ),
     _gauge(
         "heartbeat_last_exit_status",
         "The last exit status that a job sent; absent until one was sent.",
-        lambda o: o.record.last_exit_status,
+        attrgetter("record.last_exit_status"),
     ),
     _gauge(
         "heartbeat_max_runtime_seconds",
         "How long a run may take, from its start to its check-in; absent unless max_runtime is set.",
-        lambda o: o.heartbeat.max_runtime,
+        attrgetter("heartbeat.max_runtime"),
     ),
     HeartbeatMetric(
         "heartbeat_pings_total",
@@ -161,8 +162,8 @@ OF_HEARTBEATS: tuple[HeartbeatMetric, ...] = (
         "Pings, by signal: success and fail always, start and log once one has come.",
         ("signal",),
         series=(
-            _pings(Signal.SUCCESS, lambda o: o.record.successes),
-            _pings(Signal.FAIL, lambda o: o.record.failures),
+            _pings(Signal.SUCCESS, attrgetter("record.successes")),
+            _pings(Signal.FAIL, attrgetter("record.failures")),
             _pings(Signal.START, lambda o: o.record.starts or None),
             _pings(Signal.LOG, lambda o: o.record.logs or None),
         ),

@@ -1,84 +1,89 @@
-"""The page of metrics, as bytes.
+"""The page of metrics: the heartbeats' families, which are kept from one page to the next, and the exporter's own.
 
-What prometheus_client's encoders would write for the same families, byte for byte. The heartbeats' families are
-written here because there can be a million lines of them: the encoders spend most of their time on labels, and those
-of a heartbeat change only with the configuration.
+What prometheus_client's encoders would write for the same families, byte for byte.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeAlias
+import asyncio
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain
+from typing import NamedTuple
 
+from isal import isal_zlib
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
-from exporter.heartbeat import Heartbeat, Name, Observation, Status, Survey
-from exporter.metrics.catalogue import HEARTBEATS, OF_HEARTBEATS, HeartbeatMetric, Labels, Type
+from exporter.heartbeat import Status, Survey
+from exporter.metrics.catalogue import HEARTBEATS, OF_HEARTBEATS
+from exporter.metrics.kept import KeptLines, Piece
+from exporter.metrics.lines import header_of
 from exporter.metrics.negotiation import Format
-from exporter.schedule import SECOND
 
 _ENCODERS: dict[Format, Callable[[Collector], bytes]] = {
     Format.TEXT: generate_text,
     Format.OPENMETRICS: generate_openmetrics,
 }
 
-_write: Callable[[float], str] = floatToGoString
-"""A sample's value as the encoders write it."""
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""Deflate, no name, no time, made on no system in particular."""
 
-_LABEL_SETS = tuple(dict.fromkeys(series.labels for metric in OF_HEARTBEATS for series in metric.series))
-"""What series carry beside the heartbeat's own labels: for most families the same, namely nothing."""
-
-
-class _Labelled(NamedTuple):
-    """A heartbeat, and what stands between a name and a value in its lines, for each of _LABEL_SETS."""
-
-    heartbeat: Heartbeat
-    blocks: tuple[str, ...]
+_LAST_PIECE = b"\x03\x00"
+"""An empty deflate block that is marked as the last one."""
 
 
-_Observed: TypeAlias = tuple[Observation, tuple[str, ...]]
-"""An observation and the blocks of its heartbeat."""
+class Sheet(NamedTuple):
+    """A page as it is sent."""
+
+    pieces: Sequence[bytes]
+    size: int
+    """Bytes of all pieces."""
 
 
 class Page:
-    """Renders surveys, and the exporter's own metrics beside them. May be called from any thread."""
+    """Renders surveys, and the exporter's own metrics beside them."""
 
     def __init__(self, own: Collector) -> None:
         self._own = own
-        # Of the heartbeats in the last survey. Replaced, never changed, so renderings at the same time do not clash.
-        self._labelled: dict[Name, _Labelled] = {}
+        self._kept = KeptLines()
+        self._rendering = asyncio.Lock()
 
-    def render(self, survey: Survey | None, form: Format, names: frozenset[str] = frozenset()) -> bytes:
+    async def render(
+        self, survey: Survey | None, form: Format, names: frozenset[str] = frozenset(), *, zipped: bool = False
+    ) -> Sheet:
         """The page for what was surveyed; None: what was known of heartbeats is left out.
 
         With ``names`` only the samples with one of these names, as in prometheus_client's restricted registry: a
         counter goes by its ``_total``, a histogram's parts by their full names. Families without samples are left out.
+        With ``zipped`` the pieces are one member of gzip.
         """
-        rest = [*self._own.collect()]
-        if survey is None:
-            return _ENCODERS[form](_Selection(rest, names))
-        metrics = [metric for metric in OF_HEARTBEATS if not names or metric.name in names]
-        observed = self._label(survey.observations) if metrics else []
-        families = [_render_family(metric, observed, form) for metric in metrics]
-        rest.insert(0, _by_status(survey.observations))
-        return b"".join([*families, _ENCODERS[form](_Selection(rest, names))])
+        pieces: list[Piece] = []
+        statuses = None
+        if survey is not None:
+            async with self._rendering:
+                await self._kept.revise(survey)
+                pieces, statuses = self._families(form, names), self._kept.statuses()
+                if zipped:
+                    await asyncio.to_thread(_pack, [piece for piece in pieces if not piece.is_packed])
+        own = await asyncio.to_thread(self._render_own, statuses, form, names)
+        return await asyncio.to_thread(_zip, pieces, own) if zipped else _sheet([*(one.text for one in pieces), own])
 
-    def _label(self, observations: Iterable[Observation]) -> list[_Observed]:
-        """The observations with their blocks, of which those of a declaration that was there last time are kept."""
-        known, labelled, observed = self._labelled, {}, []
-        for observation in observations:
-            heartbeat = observation.heartbeat
-            found = known.get(heartbeat.name)
-            if found is None or found.heartbeat is not heartbeat:
-                blocks = tuple(_block(heartbeat, labels(heartbeat)) for labels in _LABEL_SETS)
-                found = _Labelled(heartbeat, blocks)
-            labelled[heartbeat.name] = found
-            observed.append((observation, found.blocks))
-        self._labelled = labelled
-        return observed
+    def _families(self, form: Format, names: frozenset[str]) -> list[Piece]:
+        """The heartbeats' part of the page."""
+        pieces: list[Piece] = []
+        for family, metric in enumerate(OF_HEARTBEATS):
+            if not names or metric.name in names:
+                chunks = [chunk for chunk in self._kept.chunks(family) if chunk.text]
+                pieces += [_header(family, form), *chunks] if chunks else ()
+        return pieces
+
+    def _render_own(self, statuses: dict[Status, int] | None, form: Format, names: frozenset[str]) -> bytes:
+        families = [*self._own.collect()]
+        if statuses is not None:
+            families.insert(0, _by_status(statuses))
+        return _ENCODERS[form](_Selection(families, names))
 
 
 class _Selection:
@@ -105,52 +110,33 @@ class _Selection:
                 yield selected
 
 
-def _by_status(observations: Iterable[Observation]) -> Metric:
+def _by_status(statuses: dict[Status, int]) -> Metric:
     """How many heartbeats have each status."""
-    counts = Counter(observation.assessment.status for observation in observations)
     family = GaugeMetricFamily(HEARTBEATS.name, HEARTBEATS.help, labels=HEARTBEATS.labels)
     for status in Status:
-        family.add_metric([status.value], counts[status])
+        family.add_metric([status.value], statuses.get(status, 0))
     return family
 
 
-def _render_family(metric: HeartbeatMetric, observed: Iterable[_Observed], form: Format) -> bytes:
-    lines = "".join(_lines(metric, observed))
-    # Encoded family by family, so that only one stands in memory as text and as lines.
-    return f"{_header(metric, form)}{lines}".encode() if lines else b""
+@cache
+def _header(family: int, form: Format) -> Piece:
+    return Piece(header_of(OF_HEARTBEATS[family], form))
 
 
-def _header(metric: HeartbeatMetric, form: Format) -> str:
-    name = metric.name
-    if metric.type is Type.COUNTER and form is Format.OPENMETRICS:
-        name = name.removesuffix("_total")
-    return f"# HELP {name} {metric.help}\n# TYPE {name} {metric.type}\n"
+def _sheet(pieces: Sequence[bytes]) -> Sheet:
+    return Sheet(pieces, sum(map(len, pieces)))
 
 
-def _lines(metric: HeartbeatMetric, observed: Iterable[_Observed]) -> list[str]:
-    """The samples of one family, of any number of heartbeats; each line depends on its own heartbeat alone."""
-    name = metric.name
-    write = _write_seconds if metric.in_seconds else _write
-    series = [(series.value, _LABEL_SETS.index(series.labels)) for series in metric.series]
-    # One comprehension over all heartbeats rather than a call for each: these lines are nearly all of the page.
-    return [
-        f"{name}{blocks[block]}{write(value)}\n"
-        for observation, blocks in observed
-        for read, block in series
-        if (value := read(observation)) is not None
-    ]
+def _pack(pieces: Iterable[Piece]) -> None:
+    for piece in pieces:
+        piece.packed()
 
 
-def _write_seconds(milliseconds: int) -> str:
-    # The quotient is the double next to the exact decimal, and is written as the shortest decimal that is next to it.
-    return _write(milliseconds / SECOND)
-
-
-def _block(heartbeat: Heartbeat, labels: Labels) -> str:
-    pairs = sorted([("heartbeat", heartbeat.name), *heartbeat.labels, *labels])
-    written = ",".join(f'{name}="{_escape(value)}"' for name, value in pairs)
-    return f"{{{written}}} "
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+def _zip(pieces: Iterable[Piece], own: bytes) -> Sheet:
+    """The pieces and the exporter's own part as one member of gzip (RFC 1952)."""
+    checksum, size, packed = 0, 0, [_GZIP_HEAD]
+    for piece in chain(pieces, [Piece(own)]):
+        packed.append(piece.packed())
+        checksum = isal_zlib.crc32_combine(checksum, piece.checksum, len(piece.text))
+        size += len(piece.text)
+    return _sheet([*packed, _LAST_PIECE, struct.pack("<II", checksum, size & 0xFFFF_FFFF)])

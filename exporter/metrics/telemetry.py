@@ -2,12 +2,12 @@
 
 import platform
 from enum import StrEnum
-from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
 from exporter.heartbeat import NEVER, Outage
 from exporter.metrics import catalogue
+from exporter.metrics.tallies import Distribution, Distributions, Tally
 from exporter.schedule import SECOND, Moment
 
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -37,14 +37,6 @@ class Rejection(StrEnum):
     OVERLOAD = "overload"
 
 
-class _Answers(NamedTuple):
-    """What the requests in one histogram share."""
-
-    handler: str
-    method: str
-    code: int
-
-
 def _counter(metric: catalogue.Metric, registry: CollectorRegistry) -> Counter:
     return Counter(metric.name, metric.help, metric.labels, registry=registry)
 
@@ -58,7 +50,10 @@ def _histogram(metric: catalogue.Metric, buckets: tuple[float, ...], registry: C
 
 
 class Telemetry:
-    """Counts what the process does, in a `registry` of its own. May be told things from any thread.
+    """Counts what the process does, in a `registry` of its own.
+
+    What comes with every request is told on the event loop's thread only, and counted without locks; all else may be
+    told, and all of it read, on any thread.
 
     It starts out with nothing counted, the store down and no configuration read.
     """
@@ -69,11 +64,14 @@ class Telemetry:
         build.labels(version=version, revision=revision, python_version=platform.python_version()).set(1)
         self._config_successful = _gauge(catalogue.CONFIG_SUCCESSFUL, registry)
         self._config_success_at = _gauge(catalogue.CONFIG_SUCCESS_AT, registry)
-        self._pings_received = _counter(catalogue.PINGS_RECEIVED, registry)
+        self._pings_received = Tally(catalogue.PINGS_RECEIVED)
+        registry.register(self._pings_received)
         rejected = _counter(catalogue.PINGS_REJECTED, registry)
         self._pings_rejected = {reason: rejected.labels(reason=reason.value) for reason in Rejection}
-        self._requests = _histogram(catalogue.REQUESTS, REQUEST_BUCKETS, registry)
-        self._answers: dict[_Answers, Histogram] = {}
+        self._requests = Distributions(catalogue.REQUESTS, REQUEST_BUCKETS)
+        registry.register(self._requests)
+        self._alike: dict[tuple[str, str, int], Distribution] = {}
+        """Where the requests are counted that share their handler, their method as it was sent, and their status."""
         self._store_up = _gauge(catalogue.STORE_UP, registry)
         self._commit_duration = _histogram(catalogue.COMMIT_DURATION, COMMIT_BUCKETS, registry)
         self._commit_pings = _histogram(catalogue.COMMIT_PINGS, BATCH_BUCKETS, registry)
@@ -84,7 +82,7 @@ class Telemetry:
 
     def ping_received(self) -> None:
         """A request to a ping URL came."""
-        self._pings_received.inc()
+        self._pings_received.count += 1
 
     def ping_rejected(self, reason: Rejection) -> None:
         """A request to a ping URL was not taken."""
@@ -92,12 +90,12 @@ class Telemetry:
 
     def request_served(self, handler: str, method: str, code: int, seconds: float) -> None:
         """A request was answered with this status after so long; ``handler`` is our name for what was asked."""
-        answers = _Answers(handler, method if method in METHODS else "other", code)
-        histogram = self._answers.get(answers)
-        if histogram is None:
-            # Finding a child by its labels costs several times what observing does.
-            histogram = self._answers[answers] = self._requests.labels(*answers)
-        histogram.observe(seconds)
+        alike = self._alike.get((handler, method, code))
+        if alike is None:
+            alike = self._requests.labelled((handler, method if method in METHODS else "other", str(code)))
+            if method in METHODS:
+                self._alike[handler, method, code] = alike
+        alike.observe(seconds)
 
     def commit_done(self, pings: int, seconds: float) -> None:
         """The store took so long to make that many pings durable."""

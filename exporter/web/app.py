@@ -7,7 +7,7 @@ from exporter.metrics.telemetry import Telemetry
 from exporter.web.connections import IDLE_SECONDS, LINGER_SECONDS, PatientServer
 from exporter.web.listener import Listener, open_sockets
 from exporter.web.security import Security
-from exporter.web.serving import Endpoint, add_endpoints
+from exporter.web.serving import Account, Endpoint, Prompts, add_endpoints
 
 FINISH_SECONDS = 5.0
 """How long requests that have begun may still take, their bodies included, once we are told to stop."""
@@ -30,7 +30,8 @@ class Service:
     async def make(cls, telemetry: Telemetry, security: Security, endpoints: list[Endpoint]) -> "Service":
         """Endpoints that are not yet served anywhere."""
         app = web.Application()
-        add_endpoints(app, telemetry, security, endpoints)
+        account = Account(telemetry)
+        add_endpoints(app, account, security, endpoints)
         runner = web.AppRunner(app)
         await runner.setup()
         assert runner.server is not None  # It was set up.
@@ -40,6 +41,7 @@ class Service:
             auto_decompress=False,  # A ping's body is kept byte for byte; a broken encoding is no reason to lose it.
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=LINGER_SECONDS,
+            shortcut=Prompts(account, security, endpoints),
         )
         return cls(runner, server, security)
 

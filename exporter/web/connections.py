@@ -14,6 +14,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from exporter.web.shortcut import Shortcut, TwoWays
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 HEAD_SECONDS = 10.0
@@ -66,7 +68,7 @@ class Watcher(Protocol):
         """It was made, and has ended."""
 
 
-class Connection(web.RequestHandler):
+class Connection(TwoWays):
     """One client's connection; ended when a request's head does not arrive in time, or its answer is not taken."""
 
     __slots__ = (
@@ -79,11 +81,21 @@ class Connection(web.RequestHandler):
         "_watcher",
         "answering_since",
         "busy",
+        "peer",
         "spoken",
     )
 
-    def __init__(self, *args: Any, watcher: Watcher, head_seconds: float, answer_seconds: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        watcher: Watcher,
+        head_seconds: float,
+        answer_seconds: float,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.peer = ""
+        """The address of the other side; empty for a Unix socket."""
         self.spoken = True
         """Whether the request that came last is in a version of HTTP that is spoken here."""
         self.busy = False
@@ -98,7 +110,7 @@ class Connection(web.RequestHandler):
         # Read no further than two requests ahead: each may be large, and clients seldom send the next so soon.
         self._max_msg_queue_size, self._msg_queue_resume_size = 2, 0
         self.answering_since = 0.0
-        """When it began to send its last answer, by the loop's clock."""
+        """When it began to send the last answer that was not taken in at once, by the loop's clock."""
 
     @property
     def begun(self) -> bool:
@@ -122,17 +134,14 @@ class Connection(web.RequestHandler):
         return encryption and (encryption.getpeercert() or None)
 
     @property
-    def peer(self) -> str:
-        """The address of the other side; empty for a Unix socket."""
-        return str(self.peername[0]) if self.peername else ""
-
-    @property
     def encrypted(self) -> bool:
         """Whether it is TLS."""
         return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        name = transport.get_extra_info("peername")
+        self.peer = str(name[0]) if isinstance(name, tuple) else ""
         if self._watcher.admits(self):
             self._expect_head()
         else:
@@ -147,8 +156,9 @@ class Connection(web.RequestHandler):
                 self._resume_reading_for_buffer()  # While it is paused, asyncio's TLS comes to no end.
 
     def data_received(self, data: bytes) -> None:
+        requests = self._request_count
         super().data_received(data)
-        if not data or self.begun or not self._content_is_whole():
+        if self._request_count != requests or not data or self.begun or not self._content_is_whole():
             return
         if self._head_timer is None:
             self._expect_head()
@@ -191,16 +201,38 @@ class Connection(web.RequestHandler):
         """Send an answer. It is cut off if it is not taken in for too long, before or after this returns."""
         if self.busy:
             self.rest()  # What was malformed has no handler that would say so.
-        self._forget_answer()
-        self.answering_since = self._loop.time()
         if self._manager is not None and isinstance(resp, web.Response) and (resp.content_length or 0) > _LARGE:
             cast("PatientServer", self._manager).make_room(resp.content_length or 0)
-        self._answer_timer = self._loop.call_later(self._answer_seconds, self._drop_unless_taken)
+        self._expect_taking(self._loop.time())
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
             if not self.unsent:
                 self._forget_answer()
+
+    def begin(self) -> None:
+        """A request that is taken over is being handled from now on."""
+        super().begin()
+        self.busy = True
+        if self._head_timer is not None:
+            self.head_arrived()
+        self._watcher.working(self)
+
+    def answer(self, answer: bytes, *, last: bool) -> None:
+        """Send the answer to the request that was taken over. It is cut off if it is not taken in for too long."""
+        self.rest()
+        super().answer(answer, last=last)
+        if self.unsent:
+            self._expect_taking(self._loop.time())
+        if self._manager is not None:
+            cast("PatientServer", self._manager).note_end()
+
+    @property
+    def last(self) -> bool:
+        """Whether the connection is to end with an answer that is given now."""
+        if self._watcher.crowded:
+            return True
+        return self._manager is not None and cast("PatientServer", self._manager).finishing and not self.pipelined
 
     def work(self, content: StreamReader) -> None:
         """A request's head is complete, and the request is being handled from now on; ``content``: its body."""
@@ -235,11 +267,6 @@ class Connection(web.RequestHandler):
         self.force_close()
 
     @property
-    def crowded(self) -> bool:
-        """Whether others may be waiting for its place."""
-        return self._watcher.crowded
-
-    @property
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken in."""
         transport = self.transport
@@ -252,8 +279,19 @@ class Connection(web.RequestHandler):
         """Whether what comes next is no body of a request that is handled, or was."""
         return self._content is None or self._content.is_eof()
 
+    def _expect_taking(self, now: float) -> None:
+        self.answering_since = now
+        if self._answer_timer is None:
+            self._answer_timer = self._loop.call_at(now + self._answer_seconds, self._drop_unless_taken)
+
     def _drop_unless_taken(self) -> None:
-        if self.unsent:
+        self._answer_timer = None
+        if not self.unsent:
+            return
+        ends = self.answering_since + self._answer_seconds
+        if self._loop.time() < ends:  # for an answer that followed
+            self._answer_timer = self._loop.call_at(ends, self._drop_unless_taken)
+        else:
             self.drop()
 
     def _forget_answer(self) -> None:
@@ -271,12 +309,17 @@ class PatientServer(web.Server):
         *,
         head_seconds: float = HEAD_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
+        shortcut: Shortcut | None = None,
         **options: Any,
     ) -> None:
         """``application``: the server of an `AppRunner` that was set up."""
         super().__init__(self._serve, request_factory=self._begin, **options)
         self._application = application
-        self._options = options | {"head_seconds": head_seconds, "answer_seconds": answer_seconds}
+        self._options = options | {
+            "head_seconds": head_seconds,
+            "answer_seconds": answer_seconds,
+            "shortcut": shortcut,
+        }
         self._finished: asyncio.Event | None = None
 
     def connect(self, watcher: Watcher) -> Connection:
@@ -294,6 +337,11 @@ class PatientServer(web.Server):
                 connection.drop()
                 excess -= unsent[connection]
 
+    @property
+    def finishing(self) -> bool:
+        """Whether no new requests are heard."""
+        return self._finished is not None
+
     async def finish(self, seconds: float) -> None:
         """Hear no new requests, and return once those that have begun are answered, or that much later.
 
@@ -310,7 +358,7 @@ class PatientServer(web.Server):
                 connection.close()
             else:
                 connection.force_close()
-        self._note_end()
+        self.note_end()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._finished.wait()
@@ -322,7 +370,7 @@ class PatientServer(web.Server):
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         cast("Connection", handler).busy = False
         super().connection_lost(handler, exc)
-        self._note_end()
+        self.note_end()
 
     def _begin(
         self,
@@ -345,13 +393,14 @@ class PatientServer(web.Server):
             if not connection.spoken:
                 return connection.refuse(request)
             answer = await self._application.request_handler(request)
-            if connection.crowded or (self._finished is not None and not connection.pipelined):
+            if connection.last:
                 answer.force_close()
             return answer
         finally:
             connection.rest()
-            self._note_end()
+            self.note_end()
 
-    def _note_end(self) -> None:
+    def note_end(self) -> None:
+        """A request or a connection has ended; the last one ends the wait in `finish`."""
         if self._finished is not None and not any(connection.begun for connection in self._clients):
             self._finished.set()

@@ -1,6 +1,7 @@
 """Whose word is taken for where a request came from."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 
@@ -11,8 +12,8 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[IPv4Ne
     adds the address that it was called from at the end, so the list is believed from its end, for as long as the one
     who wrote the entry is trusted. An entry that is no address ends the search.
     """
-    client = _parse(peer)
-    if client is None or not trusted:
+    client = _parse(peer) if trusted else None
+    if client is None:
         return peer
     hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     while hops and any(client in network for network in trusted):
@@ -23,6 +24,7 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[IPv4Ne
     return str(client)
 
 
+@lru_cache(maxsize=256)  # Proxies are few, and the same clients call through them again and again.
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)

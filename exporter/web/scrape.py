@@ -1,21 +1,20 @@
 """/metrics: the page in the form that the scraper asks for."""
 
-import asyncio
-import gzip
 from collections.abc import Callable
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 
-from exporter.heartbeat import Survey
-from exporter.metrics.negotiation import Format, accepts_gzip, choose_format
-from exporter.metrics.page import Page
+from exporter.metrics.negotiation import accepts_gzip, choose_format
+from exporter.metrics.page import Page, Sheet
 from exporter.monitor import Monitor
 from exporter.schedule import Moment
 from exporter.store import StoreError
 from exporter.web.serving import Endpoint
 
-GZIP_LEVEL = 1
-"""Pages of metrics repeat themselves so much that the cheapest level already takes nine tenths away."""
+_AT_ONCE = 256 * 1024
+"""Bytes of a page that are handed on together."""
 
 
 class Scrape:
@@ -38,17 +37,35 @@ class Scrape:
             survey = await self._monitor.survey(self._clock())
         except StoreError:
             survey = None  # What we no longer know we do not claim; heartbeat_exporter_store_up says so.
-        body = await asyncio.to_thread(self._render, survey, form, names, zipped)
-        answer = web.Response(body=body)
+        answer = web.Response(body=_Body(await self._page.render(survey, form, names, zipped=zipped)))
         answer.headers[hdrs.CONTENT_TYPE] = form.content_type
         answer.headers[hdrs.VARY] = "Accept, Accept-Encoding"
         if zipped:
             answer.headers[hdrs.CONTENT_ENCODING] = "gzip"
         return answer
 
-    def _render(self, survey: Survey | None, form: Format, names: frozenset[str], zipped: bool) -> bytes:
-        body = self._page.render(survey, form, names)
-        return gzip.compress(body, GZIP_LEVEL) if zipped else body
+
+class _Body(Payload):
+    """A page, handed on as fast as it is taken in: no second copy of it is made."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        super().__init__(sheet, content_type="")
+        self._size = sheet.size
+        self._pieces = sheet.pieces
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return b"".join(self._pieces).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        gathered: list[bytes] = []
+        size = 0
+        for piece in self._pieces:
+            gathered.append(piece)
+            size += len(piece)
+            if size >= _AT_ONCE:
+                await writer.write(b"".join(gathered))
+                gathered, size = [], 0
+        await writer.write(b"".join(gathered))
 
 
 def _header(request: web.Request, name: str) -> str | None:

@@ -70,6 +70,14 @@ class Security:
         """Names and values to be added to every answer."""
         return self._current().headers
 
+    @property
+    def headers_seen(self) -> tuple[tuple[str, str], ...]:
+        """The same as of the last use that looked whether a file has changed, which spares this one the look.
+
+        Every new connection looks, and every login.
+        """
+        return self._config.headers
+
     async def authenticate(self, authorization: str | None) -> Verdict:
         """Whether the value of a request's Authorization header, if it has one, lets it in."""
         users = self._current().users

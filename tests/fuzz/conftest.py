@@ -58,7 +58,7 @@ class Target:
         return self.ask(self.running.history(name))
 
     def at_rest(self) -> int:
-        """The tasks that the exporter has, once no client's connection is left."""
+        """The tasks that the exporter has, once no client's connection is left and what was sent is settled."""
         return self.ask(self._at_rest())
 
     async def _at_rest(self) -> int:
@@ -67,7 +67,9 @@ class Target:
         async with asyncio.timeout(10):
             while True:
                 now = sum(task is not me for task in asyncio.all_tasks())
-                if now == tasks and not any(service._server.connections for service in self.running.exporter._services):
+                exporter = self.running.exporter
+                busy = any(service._server.connections for service in exporter._services)
+                if now == tasks and not busy and getattr(exporter._monitor._store, "_settling", None) is None:
                     return now
                 tasks = now
                 await asyncio.sleep(0.02)

@@ -8,10 +8,11 @@ import pytest
 from bounds import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import rendered, survey_of
 from scraping import PARSERS
 
 from exporter.config import Config, ConfigError, load
-from exporter.heartbeat import Observation, Record, Survey, assess
+from exporter.heartbeat import Observation, Record, assess
 from exporter.metrics.page import Page
 from exporter.metrics.telemetry import Telemetry
 
@@ -197,7 +198,7 @@ def test_whatever_loads_makes_pages_that_every_reader_takes(path: Path, declared
     ]
     page = Page(Telemetry("1", "2").registry)
     for form, check in PARSERS.items():
-        text = page.render(Survey(NOW, observations, None), form, frozenset()).decode()
+        text = rendered(page, survey_of(NOW, *observations), form).decode()
         (info,) = [family for family in check(text) if family.name in ("heartbeat", "heartbeat_info")]
         shown = {sample.labels["heartbeat"]: sample.labels for sample in info.samples}
         for heartbeat in found.heartbeats:

@@ -200,3 +200,33 @@ async def test_drain_waits_for_all_that_was_added(disk: Disk, batches: Batches) 
     await drained
     await settle()
     assert outcomes(callers) == ["durable"] * 2
+
+
+async def test_of_those_that_are_told_each_hears_how_its_own_commit_ended_in_their_order(
+    disk: Disk, batches: Batches
+) -> None:
+    told: list[tuple[int, BaseException | None]] = []
+    full = StoreError("the disk is full")
+
+    def put(number: int) -> None:
+        batches.put(arrival(number), lambda error: told.append((number, error)))
+
+    put(1)
+    put(2)
+    await settle()
+    put(3)
+    assert told == []
+    disk.finish(full, None)
+    await batches.drain()
+    assert told == [(1, full), (2, full), (3, None)]
+
+
+async def test_whoever_is_turned_away_is_told_nothing_more(disk: Disk, batches: Batches) -> None:
+    told: list[BaseException | None] = []
+    for number in range(5):
+        batches.put(arrival(number), told.append)
+    with pytest.raises(Overloaded):
+        batches.put(arrival(6), told.append)
+    disk.finish()
+    await batches.drain()
+    assert told == [None] * 5

@@ -15,6 +15,8 @@ from exporter.flags import ListenAddress, TcpAddress, UnixAddress, listen_addres
 from exporter.server import StartError, running
 from exporter.web.listener import CONNECTIONS_AT_MOST, connections_at_most, open_sockets, raise_file_limit
 
+pytestmark = pytest.mark.each_loop
+
 TOKEN = "own-token-0123456789"
 CONFIG = f"heartbeats: [{{name: own, interval: 1h, token: {TOKEN}}}]"
 PING = f"/ping/{TOKEN}"

@@ -1,16 +1,14 @@
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 
+import pages
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
+from pages import rendered
+from prometheus_client import CollectorRegistry
 from scraping import check_page, samples_of
+from stock import ENCODERS, OfOurOwn, StockPage
 
 from exporter.heartbeat import (
     Assessment,
@@ -24,18 +22,13 @@ from exporter.heartbeat import (
     Survey,
     assess,
 )
-from exporter.metrics.catalogue import OF_HEARTBEATS, HeartbeatMetric
+from exporter.metrics.catalogue import OF_HEARTBEATS
 from exporter.metrics.negotiation import Format
 from exporter.metrics.page import Page
 from exporter.metrics.telemetry import Telemetry
 from exporter.schedule import HOUR, MINUTE, Interval, OnCalendar
 
 NOW = 1732440000123
-
-ENCODERS: dict[Format, Callable[[Collector], bytes]] = {
-    Format.TEXT: generate_latest,
-    Format.OPENMETRICS: openmetrics.generate_latest,
-}
 
 BACKUP = Heartbeat(
     Name("db-backup"),
@@ -65,56 +58,12 @@ CLEANUP = Heartbeat(
 UNHEARD = Record(armed_at=NOW, schedule=CLEANUP.schedule.identity)
 
 
-class OfOurOwn:
-    """Stands for the exporter's own metrics where their values have to stay the same."""
-
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("own_level", 'A "level".', value=0.25)
-        yield CounterMetricFamily("own_events", "Events.", value=3)
-        yield HistogramMetricFamily("own_wait_seconds", "Wait.", buckets=[("1.0", 2), ("+Inf", 3)], sum_value=4.5)
-
-
-class StockPage(OfOurOwn):
-    """The families of a page for prometheus_client's encoders."""
-
-    def __init__(self, survey: Survey | None) -> None:
-        self._survey = survey
-
-    def collect(self) -> Iterator[Metric]:
-        if self._survey is not None:
-            families = (self._of_heartbeats(metric, self._survey) for metric in OF_HEARTBEATS)
-            yield from (family for family in families if family.samples)
-            yield self._by_status(self._survey)
-        yield from super().collect()
-
-    def _of_heartbeats(self, metric: HeartbeatMetric, survey: Survey) -> Metric:
-        family = Metric(metric.name.removesuffix("_total"), metric.help, metric.type.value)
-        for observation in survey.observations:
-            heartbeat = observation.heartbeat
-            for series in metric.series:
-                value = series.value(observation)
-                if value is not None:
-                    labels = {"heartbeat": heartbeat.name, **dict(heartbeat.labels), **dict(series.labels(heartbeat))}
-                    family.add_sample(metric.name, labels, value / 1000 if metric.in_seconds else value)
-        return family
-
-    def _by_status(self, survey: Survey) -> Metric:
-        family = GaugeMetricFamily(
-            "heartbeat_exporter_heartbeats",
-            "Heartbeats by status, each counted once; absent while the store is down.",
-            labels=["status"],
-        )
-        for status in Status:
-            family.add_metric([status.value], sum(o.assessment.status is status for o in survey.observations))
-        return family
-
-
 def observe(heartbeat: Heartbeat, record: Record, now: int = NOW) -> Observation:
     return Observation(heartbeat, record, assess(heartbeat, record, now, None))
 
 
 def survey_of(*observations: Observation) -> Survey:
-    return Survey(NOW, observations, None)
+    return pages.survey_of(NOW, *observations)
 
 
 def samples(page: bytes, form: Format = Format.TEXT) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -134,14 +83,14 @@ def page() -> Page:
 @FORMATS
 @pytest.mark.parametrize("survey", [TWO, survey_of(), None], ids=["two", "none", "store down"])
 def test_the_page_is_what_the_stock_encoder_would_write(page: Page, survey: Survey | None, form: Format) -> None:
-    rendered = page.render(survey, form)
+    text = rendered(page, survey, form)
 
-    assert rendered == ENCODERS[form](StockPage(survey))
-    check_page(rendered.decode(), form.content_type)
+    assert text == ENCODERS[form](StockPage(survey))
+    check_page(text.decode(), form.content_type)
 
 
 def test_a_heartbeats_lines_look_as_prometheus_writes_them(page: Page) -> None:
-    text = page.render(survey_of(observe(BACKUP, SEEN)), Format.TEXT).decode()
+    text = rendered(page, survey_of(observe(BACKUP, SEEN)), Format.TEXT).decode()
 
     check_page(text, Format.TEXT.content_type)
     lines = text.split("\n")
@@ -156,7 +105,7 @@ def test_a_heartbeats_lines_look_as_prometheus_writes_them(page: Page) -> None:
 
 
 def test_label_values_are_escaped_as_prometheus_reads_them(page: Page) -> None:
-    text = page.render(survey_of(observe(CLEANUP, UNHEARD)), Format.TEXT).decode()
+    text = rendered(page, survey_of(observe(CLEANUP, UNHEARD)), Format.TEXT).decode()
 
     check_page(text, Format.TEXT.content_type)
     assert (
@@ -172,7 +121,7 @@ def test_a_counter_is_announced_as_its_format_wants_it(page: Page, form: Format)
         Format.OPENMETRICS: "# TYPE heartbeat_pings counter",
     }
 
-    text = page.render(TWO, form).decode()
+    text = rendered(page, TWO, form).decode()
 
     check_page(text, form.content_type)
     assert announced[form] in text.split("\n")
@@ -180,7 +129,7 @@ def test_a_counter_is_announced_as_its_format_wants_it(page: Page, form: Format)
 
 @FORMATS
 def test_every_series_of_a_heartbeat_carries_its_name_and_its_own_labels(page: Page, form: Format) -> None:
-    found = samples(page.render(survey_of(observe(BACKUP, SEEN)), form), form)
+    found = samples(rendered(page, survey_of(observe(BACKUP, SEEN)), form), form)
 
     of_heartbeats = [labels for name, labels in found if name in {metric.name for metric in OF_HEARTBEATS}]
     assert len(of_heartbeats) == 17
@@ -195,11 +144,14 @@ TIMES = st.integers(min_value=-(10**14), max_value=10**14)
 def test_milliseconds_become_seconds_without_losing_any(milliseconds: int) -> None:
     record = SEEN._replace(last_lateness=milliseconds)
 
-    rendered = Page(OfOurOwn()).render(
-        survey_of(observe(BACKUP, record)), Format.TEXT, frozenset({"heartbeat_last_lateness_seconds"})
+    text = rendered(
+        Page(OfOurOwn()),
+        survey_of(observe(BACKUP, record)),
+        Format.TEXT,
+        frozenset({"heartbeat_last_lateness_seconds"}),
     )
 
-    assert Decimal(rendered.decode().split()[-1]) * 1000 == milliseconds
+    assert Decimal(text.decode().split()[-1]) * 1000 == milliseconds
 
 
 HOSTILE = st.text() | st.text(alphabet='\\"n\n\r\0{}=, #\u2028é再\U0001f600')
@@ -251,10 +203,10 @@ SURVEYS = st.lists(observations(), max_size=4, unique_by=lambda o: o.heartbeat.n
 @settings(max_examples=40, deadline=None)
 @given(SURVEYS, st.sampled_from(Format))
 def test_whatever_is_observed_the_page_is_the_stock_encoders_and_can_be_read(survey: Survey, form: Format) -> None:
-    rendered = Page(OfOurOwn()).render(survey, form)
+    text = rendered(Page(OfOurOwn()), survey, form)
 
-    assert rendered == ENCODERS[form](StockPage(survey))
-    families = check_page(rendered.decode(), form.content_type)
+    assert text == ENCODERS[form](StockPage(survey))
+    families = check_page(text.decode(), form.content_type)
     read = [sample.labels for sample in families["heartbeat_info"].samples] if survey.observations else []
     assert read == [
         {
@@ -275,7 +227,7 @@ def test_every_status_is_counted_also_where_there_are_none(page: Page) -> None:
 
     counted = {
         dict(labels)["status"]: value
-        for (name, labels), value in samples(page.render(survey, Format.TEXT)).items()
+        for (name, labels), value in samples(rendered(page, survey, Format.TEXT)).items()
         if name == "heartbeat_exporter_heartbeats"
     }
 
@@ -284,9 +236,9 @@ def test_every_status_is_counted_also_where_there_are_none(page: Page) -> None:
 
 @FORMATS
 def test_while_the_store_is_down_nothing_is_said_of_heartbeats(page: Page, form: Format) -> None:
-    page.render(TWO, form)
+    rendered(page, TWO, form)
 
-    families = check_page(page.render(None, form).decode(), form.content_type)
+    families = check_page(rendered(page, None, form).decode(), form.content_type)
 
     assert set(families) == {"own_level", "own_events", "own_wait_seconds"}
 
@@ -313,21 +265,21 @@ def test_names_select_samples_as_prometheus_client_does(
     registry = CollectorRegistry(auto_describe=True)
     registry.register(StockPage(survey))
 
-    assert page.render(survey, form, frozenset(names)) == ENCODERS[form](registry.restricted_registry(names))
+    assert rendered(page, survey, form, frozenset(names)) == ENCODERS[form](registry.restricted_registry(names))
 
 
 def test_the_names_of_the_process_can_be_selected_too() -> None:
     page = Page(Telemetry("1.2.3", "abc").registry)
 
-    rendered = page.render(TWO, Format.TEXT, frozenset({"process_start_time_seconds", "python_info"}))
+    text = rendered(page, TWO, Format.TEXT, frozenset({"process_start_time_seconds", "python_info"}))
 
-    assert {name for name, _ in samples(rendered)} == {"process_start_time_seconds", "python_info"}
+    assert {name for name, _ in samples(text)} == {"process_start_time_seconds", "python_info"}
 
 
 def test_the_times_at_which_counters_began_are_no_series() -> None:
     page = Page(Telemetry("1.2.3", "abc").registry)
 
-    assert not [name for name, _ in samples(page.render(TWO, Format.TEXT)) if name.endswith("_created")]
+    assert not [name for name, _ in samples(rendered(page, TWO, Format.TEXT)) if name.endswith("_created")]
 
 
 @pytest.mark.parametrize(
@@ -341,25 +293,9 @@ def test_the_times_at_which_counters_began_are_no_series() -> None:
     ids=["labels", "description", "schedule", "timezone"],
 )
 def test_a_heartbeat_that_is_declared_anew_shows_so_in_the_next_page(page: Page, changed: Heartbeat) -> None:
-    page.render(TWO, Format.TEXT)
+    rendered(page, TWO, Format.TEXT)
     survey = survey_of(observe(changed, SEEN))
 
-    rendered = page.render(survey, Format.TEXT)
+    text = rendered(page, survey, Format.TEXT)
 
-    assert rendered == ENCODERS[Format.TEXT](StockPage(survey))
-
-
-def test_nothing_is_kept_of_heartbeats_that_left(page: Page) -> None:
-    page.render(TWO, Format.TEXT)
-    page.render(survey_of(observe(CLEANUP, UNHEARD)), Format.TEXT)
-
-    assert set(page._labelled) == {"clean.up_2"}
-
-
-def test_pages_that_are_rendered_at_the_same_time_do_not_disturb_each_other(page: Page) -> None:
-    surveys = [survey_of(observe(replace(BACKUP, labels=(("n", str(n)),)), SEEN)) for n in range(8)] * 25
-
-    with ThreadPoolExecutor(max_workers=8) as threads:
-        rendered = list(threads.map(lambda survey: page.render(survey, Format.TEXT), surveys))
-
-    assert rendered == [ENCODERS[Format.TEXT](StockPage(survey)) for survey in surveys]
+    assert text == ENCODERS[Format.TEXT](StockPage(survey))

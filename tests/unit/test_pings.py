@@ -8,12 +8,16 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from configs import write
 from running import LOOPBACK, Running, exporter_in, until
 from structlog.testing import capture_logs
 
 from exporter.server import wall_clock
+from exporter.store import StoreError
 from exporter.web.app import Service
 from exporter.web.pings import Pings
+
+pytestmark = pytest.mark.each_loop
 
 OWN_TOKEN = "0123456789abcdef-own"
 KEY = "shared-key-0123456789"
@@ -344,3 +348,63 @@ async def test_no_answer_names_the_programs_that_serve_it(server: Running, reque
     answered = await exchange(server.exporter.addresses[0], head.encode())
     assert b"\r\nServer: heartbeat-exporter\r\n" in answered
     assert b"aiohttp" not in answered
+
+
+BODIES = [None, b"a body, and with it the longer way"]
+
+
+@pytest.mark.parametrize("body", BODIES)
+async def test_a_ping_that_the_store_does_not_take_is_to_be_sent_again(
+    server: Running, monkeypatch: pytest.MonkeyPatch, body: bytes | None
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(server.exporter._monitor._store, "commit", refuse)
+    async with server.client.post(f"/ping/{OWN_TOKEN}", data=body) as answer:
+        assert (answer.status, await answer.text()) == (503, "the ping could not be stored")
+        assert answer.headers["Retry-After"] == "10"
+    assert await server.sample('heartbeat_exporter_pings_rejected_total{reason="store"}') == 1
+
+
+@pytest.mark.parametrize("body", BODIES)
+async def test_a_ping_beyond_those_that_may_wait_is_to_be_sent_again(
+    server: Running, monkeypatch: pytest.MonkeyPatch, body: bytes | None
+) -> None:
+    monkeypatch.setattr(server.exporter._monitor._batches, "_limit", 0)
+    async with server.client.post(f"/ping/{OWN_TOKEN}", data=body) as answer:
+        assert (answer.status, await answer.text()) == (503, "0 pings are waiting for the store already")
+        assert answer.headers["Retry-After"] == "10"
+    assert await server.sample('heartbeat_exporter_pings_rejected_total{reason="overload"}') == 1
+
+
+@pytest.mark.parametrize("body", BODIES)
+async def test_a_mistake_of_ours_is_answered_and_logged(
+    server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, body: bytes | None
+) -> None:
+    async def break_down(*_: object) -> None:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(server.exporter._monitor._store, "commit", break_down)
+    with capture_logs() as logs:
+        async with server.client.post(f"/ping/{OWN_TOKEN}", data=body) as answer:
+            assert answer.status == 500
+            assert answer.headers["Connection"] == "close"
+            assert "mistake" not in await answer.text()
+    assert caplog.records or [entry["event"] for entry in logs if entry["log_level"] == "error"]
+
+
+async def test_headers_that_the_web_configuration_adds_are_those_that_its_last_use_has_seen(tmp_path: Path) -> None:
+    web_config = write(tmp_path, "http_server_config: {headers: {X-Frame-Options: deny}}", "web.yaml")
+    async with exporter_in(tmp_path, CONFIG, web_config_file=web_config) as server:
+
+        async def framing() -> str | None:
+            async with server.client.get(f"/ping/{OWN_TOKEN}") as answer:
+                return answer.headers.get("X-Frame-Options")
+
+        assert await framing() == "deny"
+        write(tmp_path, "http_server_config: {headers: {X-Frame-Options: sameorigin}}", "web.yaml")
+        assert await framing() == "deny"
+        async with server.client.get("/metrics"):  # which looks
+            pass
+        assert await framing() == "sameorigin"

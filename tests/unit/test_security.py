@@ -24,6 +24,8 @@ from structlog.testing import capture_logs
 from exporter.web.security import Security, Verdict
 from exporter.web_config import WebConfigError
 
+pytestmark = pytest.mark.each_loop
+
 TLS = "cert_file: server.crt, key_file: server.key"
 MUTUAL = f"{TLS}, client_ca_file: ca.pem, client_auth_type: RequireAndVerifyClientCert"
 HASH = "$2y$10$2UXri9cIDdgeKjBo4Rlpx.U3ZLDV8X1IxKmsfOvhcM5oXQt/mLmXq"

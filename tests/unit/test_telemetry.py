@@ -1,6 +1,7 @@
 import platform
 
 import pytest
+from pages import rendered
 from prometheus_client import REGISTRY, Metric
 from scraping import check_page, samples_of
 
@@ -19,7 +20,7 @@ def telemetry() -> Telemetry:
 
 
 def scrape(telemetry: Telemetry, form: Format = Format.TEXT) -> dict[str, Metric]:
-    return check_page(Page(telemetry.registry).render(None, form).decode(), form.content_type)
+    return check_page(rendered(Page(telemetry.registry), None, form).decode(), form.content_type)
 
 
 def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
