@@ -24,6 +24,10 @@ soak: .venv/.dev tools ## Repeat the tests of crashes, stops and failing disks f
 	SOAK_SECONDS=$(or $(SECONDS),1200) $(BIN)/python -m pytest \
 	    tests/faults/test_crash.py tests/faults/test_sigterm.py tests/faults/test_disk.py
 
+.PHONY: bench
+bench: .venv/.bench bench-tools ## Measure what is fast, beside peers: make bench ARGS="--only pings"; SHORT=1: see that it runs
+	$(BIN)/python -m bench $(if $(SHORT),--short) $(ARGS)
+
 .PHONY: check
 check: lint types layers generated-check ## Run the checks that need no test
 
@@ -61,11 +65,13 @@ lock: .venv/.dev ## Bring the lock files in line with pyproject.toml; make lock 
 	compile --group=build --output-file=requirements-build.lock; \
 	compile pyproject.toml --output-file=requirements.lock; \
 	compile --group=dev --constraints=requirements-build.lock --constraints=requirements.lock \
-	    --output-file=requirements-dev.lock
+	    --output-file=requirements-dev.lock; \
+	compile --group=bench --constraints=requirements-build.lock --constraints=requirements.lock \
+	    --constraints=requirements-dev.lock --output-file=requirements-bench.lock
 
 .PHONY: clean
 clean: ## Remove what these commands made, the store in data/ excepted
-	rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -101,10 +107,25 @@ tools:
 	has systemd-analyze || missing="$$missing systemd"; \
 	[ -z "$$missing" ] || { $(call apt_install,$${missing# }); }
 
+# The programs that the bench measures, and those with which it does.
+.PHONY: bench-tools
+bench-tools:
+	@has() { command -v "$$1" >/dev/null; }; missing=; \
+	has wrk || missing="$$missing wrk"; \
+	has hey || missing="$$missing hey"; \
+	has curl || missing="$$missing curl"; \
+	has prometheus || missing="$$missing prometheus"; \
+	{ has pushgateway || has prometheus-pushgateway; } || missing="$$missing prometheus-pushgateway"; \
+	[ -z "$$missing" ] || { $(call apt_install,$${missing# }); }
+
 # The stamps below hold their environment's state, so that a second run installs nothing and needs no network.
 
 .venv/.dev: .venv/.runtime requirements-dev.lock
 	$(PIP) install --require-hashes --requirement=requirements-dev.lock
+	@touch $@
+
+.venv/.bench: .venv/.runtime requirements-bench.lock
+	$(PIP) install --require-hashes --requirement=requirements-bench.lock
 	@touch $@
 
 # The build requirements come first and alone, so that nothing unpinned is ever fetched to build another package.

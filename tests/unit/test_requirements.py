@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ["requirements-build.lock", "requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements-build.lock", "requirements.lock", "requirements-dev.lock", "requirements-bench.lock"]
 
 
 def project() -> dict[str, Any]:
@@ -31,6 +31,7 @@ def asked_for(lock: str) -> list[str]:
         "requirements-build.lock": told["build-system"]["requires"] + told["dependency-groups"]["build"],
         "requirements.lock": told["project"]["dependencies"],
         "requirements-dev.lock": told["dependency-groups"]["dev"],
+        "requirements-bench.lock": told["dependency-groups"]["bench"],
     }
     requirements: list[str] = by_lock[lock]
     return requirements
