@@ -230,11 +230,11 @@ class Record(NamedTuple):
 
     def _answering(self, at: Moment, heartbeat: Heartbeat) -> tuple[Moment, Duration | None]:
         """What is answered after a check-in, and how late that was; None where there is no lateness to speak of."""
+        if isinstance(heartbeat.schedule, Interval):
+            return max(self.answered, at), at - heartbeat.schedule.due_after(max(self.armed_at, self.answered))
         expected = expect(heartbeat, self)
         if expected.due is None:
             return max(self.answered, at), None
-        if isinstance(heartbeat.schedule, Interval):
-            return max(self.answered, at), at - expected.due
         if at < expected.due - expected.early:
             return self.answered, None  # an extra run
         answered = max(at, expected.due)

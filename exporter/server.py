@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import structlog
 
-from exporter import __version__
+from exporter import __version__, garbage
 from exporter.config import Config, ConfigError
 from exporter.config.load import collector_at_rest
 from exporter.config.result import exposure
@@ -43,14 +43,6 @@ from exporter.web.status import StatusPage
 BEAT_SECONDS = BEAT_EVERY / SECOND
 RETRY_SECONDS = 1.0
 """How soon a store that failed is tried again."""
-MANY = 10_000
-"""Heartbeats from which on what a reload made is put where the cyclic garbage collector never looks.
-
-Else its next rounds would hold up everybody for tens of milliseconds, and for nothing: there are no cycles among
-heartbeats, records and what holds them, so they are freed when the next reload replaces them. What else is there at
-that moment, and will be garbage in cycles, is never freed again: a kilobyte or so for each open connection of the event
-loop that comes with Python. Where there are fewer heartbeats, that is not worth it.
-"""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -118,6 +110,11 @@ class Exporter:
         return [str(listener.address) for listener in self._listeners]
 
     @property
+    def heartbeats(self) -> int:
+        """How many are watched."""
+        return len(self._monitor.roster.config.heartbeats)
+
+    @property
     def external_url(self) -> str:
         """How jobs and people reach it."""
         settings = self._settings
@@ -169,8 +166,7 @@ class Exporter:
                     config = await read(self._settings.config_file, self._monitor.roster.named)
                     roster = await in_turns(self._monitor.roster.followed_by(config))
                     await self._monitor.adopt(roster, self._clock())
-                    if len(config.heartbeats) >= MANY:
-                        gc.freeze()
+                    garbage.spare(len(config.heartbeats))
             except (ConfigError, AlikeTokensError, StoreError) as error:
                 self._telemetry.config_loaded(False, self._clock())
                 said = await asyncio.to_thread(str, error)  # of a large file, a sentence for each of its heartbeats
@@ -191,9 +187,12 @@ class Exporter:
     async def keep_beating(self) -> NoReturn:
         """Note again and again that we listen; a store that has failed is tried more often."""
         loop = asyncio.get_running_loop()
-        noted = loop.time()
+        noted = collected = loop.time()
         while True:
             await asyncio.sleep(RETRY_SECONDS)
+            if loop.time() - collected >= garbage.SECONDS_BETWEEN:
+                gc.collect()
+                collected = loop.time()
             if self._monitor.trouble is not None or loop.time() - noted >= BEAT_SECONDS:
                 noted = loop.time()
                 with suppress(StoreError):  # logged by the monitor
@@ -298,6 +297,7 @@ async def serve(settings: Settings) -> None:
         # What there is now stays for as long as the process, nearly all of it; garbage was collected before it came.
         gc.freeze()
         gc.enable()
+        garbage.spare(exporter.heartbeats)
         tasks = {
             loop.create_task(work)
             for work in (exporter.keep_beating(), exporter.reload_whenever(hung_up), stopped.wait())

@@ -110,8 +110,6 @@ class SqliteStore:
         return cls(path, thread, opened)
 
     async def adopt(self, heartbeats: Collection[Heartbeat], now: Moment) -> Mapping[Name, Record]:
-        while self._journal.entries > SETTLED_AT_ONCE:
-            await self._run(self._settle)
         return await self._run(self._adopt, heartbeats, now)
 
     async def commit(self, arrivals: Sequence[Arrival], history: int) -> Mapping[Name, Record]:
@@ -175,8 +173,10 @@ class SqliteStore:
         }
         kept = watched | {name: record for name, record in removed.items() if name not in expired}
         changed = [(name, record) for name, record in kept.items() if record is not self._records.get(name)]
+        # What waits in the journal would bring former records back.
+        settled = self._journal.waiting([*(name for name, _ in changed), *expired])
         with self._transaction():
-            settled = self._journal.settle(self._records)
+            self._journal.settle(settled)
             self._db.executemany(_WRITE_RECORD, (row_of_record(name, record) for name, record in changed))
             self._db.executemany(_DELETE_RECORD, ((name,) for name in expired))
         self._journal.settled(settled)
@@ -206,10 +206,11 @@ class SqliteStore:
         self._records.update(touched)
         return touched
 
-    def _settle(self, at_most: int | None = SETTLED_AT_ONCE) -> None:
+    def _settle(self, at_most: int = SETTLED_AT_ONCE) -> None:
+        names = self._journal.next(self._records, at_most)
         with self._transaction():
-            settled = self._journal.settle(self._records, at_most)
-        self._journal.settled(settled)
+            self._journal.settle(names)
+        self._journal.settled(names)
 
     def _beat(self, now: Moment, outage_grace: Duration, restarted: bool) -> Liveness:
         with self._transaction():
@@ -235,7 +236,8 @@ class SqliteStore:
             return list(self._journal.history(name))
 
     def _backup(self) -> BinaryIO:
-        self._settle(None)
+        while self._journal.entries:
+            self._settle(SETTLED_AT_END)
         with in_words_of(self._path):
             return unnamed_copy(self._db, self._path)
 

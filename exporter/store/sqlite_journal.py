@@ -11,7 +11,9 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import chain
+from typing import Any
 
 from exporter.heartbeat import Name, Ping, Record
 from exporter.store.sqlite_rows import PING, RECORD, Row, ping_of_row, record_of_row, row_of_ping, row_of_record
@@ -24,7 +26,9 @@ BYTES_AT_MOST = 64 << 20
 
 _COLUMNS = f"entry, kept, {RECORD}, {PING}"
 _NAME = 1
-_APPEND = f"INSERT INTO journal ({_COLUMNS}) VALUES ({', '.join('?' for _ in _COLUMNS.split(', '))})"
+_VALUES = f"({', '.join('?' for _ in _COLUMNS.split(', '))})"
+_APPENDED_AT_MOST = 256
+"""Rows in one statement: fewer values than any SQLite takes."""
 
 _SETTLE_RECORDS = (
     f"INSERT INTO heartbeats ({RECORD}) SELECT {RECORD} FROM journal"
@@ -43,6 +47,12 @@ DELETE FROM pings WHERE (heartbeat, number) IN (
     ) JOIN heartbeats USING (name) JOIN pings ON heartbeat = heartbeats.id AND number <= dropped
 )"""
 _DROP_ENTRIES = "DELETE FROM journal WHERE entry IN (SELECT value FROM json_each(:entries))"
+
+
+@cache
+def _appending(count: int) -> str:
+    return f"INSERT INTO journal ({_COLUMNS}) VALUES {', '.join([_VALUES] * count)}"
+
 
 _READ_ENTRIES = "SELECT name, entry, length(body) FROM journal ORDER BY entry"
 _READ_RECORDS = f"SELECT {RECORD} FROM journal WHERE entry IN (SELECT max(entry) FROM journal GROUP BY name)"
@@ -76,7 +86,17 @@ class Journal:
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add an entry for each of these rows."""
-        self._db.executemany(_APPEND, ((self._last + number, *row) for number, row in enumerate(rows, start=1)))
+        first = 0
+        while first < len(rows):
+            # As many as a power of two, so that there are few statements to be known, and few steps in which other
+            # threads of Python's are given their turn, to be waited for.
+            count = min(1 << (len(rows) - first).bit_length() - 1, _APPENDED_AT_MOST)
+            values: list[Any] = []
+            for entry, row in enumerate(rows[first : first + count], start=self._last + first + 1):
+                values.append(entry)
+                values += row
+            self._db.execute(_appending(count), values)
+            first += count
 
     def noted(self, rows: Iterable[Row]) -> None:
         """What was appended is on disk."""
@@ -89,31 +109,35 @@ class Journal:
         self._bytes += size
         self.entries += 1
 
-    def settle(self, heartbeats: Iterable[Name], at_most: int | None = None) -> Sequence[Name]:
-        """Move about so many entries, or all, to their tables; ``heartbeats``: all of them, neighbours side by side.
+    def waiting(self, names: Iterable[Name]) -> list[Name]:
+        """Those of the heartbeats that have entries."""
+        return [name for name in names if name in self._waiting]
 
-        Returns whose entries they are, for `settled`.
+    def next(self, heartbeats: Iterable[Name], at_most: int) -> list[Name]:
+        """Whose turn it is to be settled, until they have so many entries or all have had their turn.
+
+        ``heartbeats``: all of them, neighbours side by side.
         """
-        if at_most is None or not self._round:
-            self._round = [name for name in heartbeats if name in self._waiting][::-1]
-        names = self._next(at_most)
+        if not self._round:
+            self._round = self.waiting(heartbeats)[::-1]
+        names: list[Name] = []
+        count = 0
+        while self._round and count < at_most:
+            name = self._round.pop()
+            if name in self._waiting:  # else it was settled out of its turn
+                names.append(name)
+                count += len(self._waiting[name])
+        return names
+
+    def settle(self, names: Sequence[Name]) -> None:
+        """Move all entries of these heartbeats, which have some, to their tables; to be told `settled` then."""
         waiting = [self._waiting[name] for name in names]
         entries = {"entries": json.dumps([*chain(*waiting)]), "latest": json.dumps([one[-1] for one in waiting])}
         for statement in (_SETTLE_RECORDS, _SETTLE_PINGS, _DROP_PINGS, _DROP_ENTRIES) if names else ():
             self._db.execute(statement, entries)
-        return names
 
-    def _next(self, at_most: int | None) -> Sequence[Name]:
-        """Those of the round whose turn it is, until they have so many entries."""
-        first, count = len(self._round), 0
-        while first and (at_most is None or count < at_most):
-            first -= 1
-            count += len(self._waiting[self._round[first]])
-        return self._round[: first - 1 if first else None : -1]
-
-    def settled(self, names: Sequence[Name]) -> None:
+    def settled(self, names: Iterable[Name]) -> None:
         """What was settled is on disk."""
-        del self._round[len(self._round) - len(names) :]
         self.entries -= sum(len(self._waiting.pop(name)) for name in names)
         if not self.entries:
             self._bytes = 0

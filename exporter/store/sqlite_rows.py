@@ -3,11 +3,12 @@
 Columns are named after fields and stand in their order, but for those of a record's run, which are two.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from exporter.heartbeat import Name, Ping, Record, Run, RunId, Signal
 
-Row: TypeAlias = tuple[Any, ...]
+Row: TypeAlias = Sequence[Any]
 
 RECORD = ", ".join(("name", *Record._fields)).replace("run,", "run_rid, run_started_at,")
 """The columns of a record, its heartbeat's name first."""
@@ -21,15 +22,10 @@ _PAUSED = Record._fields.index("paused")
 
 def row_of_record(name: Name, record: Record) -> Row:
     """The values of RECORD's columns."""
-    run = record.run
-    return (
-        name,
-        *record[:_PAUSED],
-        int(record.paused),
-        *record[_PAUSED + 1 : _RUN],
-        *((None, None) if run is None else run),
-        *record[_RUN + 1 :],
-    )
+    row: list[Any] = [name, *record]
+    row[_PAUSED + 1] = int(record.paused)
+    row[_RUN + 1 : _RUN + 2] = (None, None) if record.run is None else record.run
+    return row
 
 
 def record_of_row(row: Row) -> tuple[Name, Record]:

@@ -16,9 +16,9 @@ from running import exporter_in
 from exporter.config import Config, ConfigError, load
 from exporter.config.apart import AT_ONCE, HEADER, Assembly, Outcome, hand_over
 from exporter.config.load import LargeConfig
+from exporter.garbage import MANY
 from exporter.reading import LARGE, _taken_over, nothing_known, read
 from exporter.roster import _IN_A_STEP, Roster
-from exporter.server import MANY
 from exporter.turns import in_turns
 
 ROOT = Path(__file__).parents[2]
