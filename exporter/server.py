@@ -30,7 +30,7 @@ from exporter.schedule import SECOND, Moment
 from exporter.store import StoreError
 from exporter.store.control import answering
 from exporter.store.sqlite import SqliteStore
-from exporter.turns import in_turns
+from exporter.turns import in_turns, share_with_threads
 from exporter.web.app import Service
 from exporter.web.listener import Listener, connections_at_most, raise_file_limit
 from exporter.web.operations import Operations, ReloadError
@@ -286,6 +286,7 @@ def _log_refusal(problems: str) -> Generator[None, None, None]:
 async def serve(settings: Settings) -> None:
     """Run an exporter until SIGTERM or SIGINT; SIGHUP reloads it. Raises StartError."""
     raise_file_limit()
+    share_with_threads()
     loop = asyncio.get_running_loop()
     stopped, hung_up = asyncio.Event(), asyncio.Event()
     # From the first, since a signal without a handler would end the process while it still starts.

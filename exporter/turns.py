@@ -1,15 +1,18 @@
 """Long work on the event loop, in pieces short enough for nobody to notice.
 
-A thread would not do: whoever computes in Python holds the interpreter, and the loop would wait for it for five
-milliseconds each time it wakes. Between pieces of a millisecond it is held up for one at the most.
+A thread would not do: whoever computes in Python holds the interpreter, and the loop would wait for it each time that
+it wakes. Between pieces of a millisecond it is held up for one at the most.
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Generator
 from typing import TypeVar
 
 SLICE_SECONDS = 0.001
+
+_SWITCH_SECONDS = SLICE_SECONDS / 4
 
 Made = TypeVar("Made")
 
@@ -42,3 +45,12 @@ async def in_turns(steps: Generator[None, None, Made]) -> Made:
             made: Made = done.value
             return made
         await asyncio.sleep(0)
+
+
+def share_with_threads() -> None:
+    """Let a thread that wants the interpreter have it well within a slice of the loop.
+
+    Python would have it wait for five milliseconds, and begin to wait again whenever the loop has let go of the
+    interpreter for a moment, as it does between slices: the store's thread could wait for as long as there is work.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)

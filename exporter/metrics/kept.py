@@ -30,41 +30,71 @@ _LEVEL = 2
 """Pages of metrics repeat themselves so much that more work takes little more away."""
 
 
-class Piece:
-    """A part of the page, in both forms; never changes."""
+class Packed(NamedTuple):
+    """A text as a piece of a raw deflate stream that stands for itself and is not the last one."""
 
-    __slots__ = ("_packed", "checksum", "text")
+    data: bytes
+    checksum: int
+    """CRC-32 of the text."""
+    size: int
+    """Bytes of the text."""
 
-    def __init__(self, text: bytes) -> None:
+
+def pack(text: bytes) -> Packed:
+    """The text, deflated."""
+    deflate = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
+    data = deflate.compress(text) + deflate.flush(isal_zlib.Z_FULL_FLUSH)
+    return Packed(data, isal_zlib.crc32(text), len(text))
+
+
+def total(pieces: Iterable[Packed]) -> tuple[int, int]:
+    """The checksum and the size of the texts in a row."""
+    checksum, size = 0, 0
+    for piece in pieces:
+        checksum = isal_zlib.crc32_combine(checksum, piece.checksum, piece.size)
+        size += piece.size
+    return checksum, size
+
+
+class Chunk:
+    """The lines of one block's heartbeats in one family; never changes."""
+
+    __slots__ = ("_packed", "lengths", "text")
+
+    def __init__(self, text: bytes, lengths: "array[int]") -> None:
         self.text = text
-        self._packed: bytes | None = None
-        self.checksum = 0
-        """CRC-32 of the text, once it is packed."""
+        self.lengths = lengths
+        """Those of the lines that each heartbeat may have in the family, in the order of the text; 0: there is none."""
+        self._packed: Packed | None = None
 
     @property
     def is_packed(self) -> bool:
-        """Whether it has been packed before."""
+        """Whether it was packed before."""
         return self._packed is not None
 
-    def packed(self) -> bytes:
-        """The text as a piece of a raw deflate stream that stands for itself and is not the last one."""
+    def packed(self) -> Packed:
+        """Its text, deflated, which takes its time the first time."""
         if self._packed is None:
-            # From several threads at once it would be done twice, to the same end.
-            deflate = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
-            self.checksum = isal_zlib.crc32(self.text)
-            self._packed = deflate.compress(self.text) + deflate.flush(isal_zlib.Z_FULL_FLUSH)
+            self._packed = pack(self.text)
         return self._packed
 
 
-class Chunk(Piece):
-    """The lines of one block's heartbeats in one family."""
+class Family:
+    """All lines of a family; never changes."""
 
-    __slots__ = ("lengths",)
+    __slots__ = ("_packed", "chunks", "size")
 
-    def __init__(self, text: bytes, lengths: "array[int]") -> None:
-        super().__init__(text)
-        self.lengths = lengths
-        """Those of the lines that each heartbeat may have in the family, in the order of the text; 0: there is none."""
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
+        self.chunks = [chunk for chunk in chunks if chunk.text]
+        self.size = sum(len(chunk.text) for chunk in self.chunks)
+        self._packed: Packed | None = None
+
+    def packed(self) -> Packed:
+        """Their text, deflated, which takes its time the first time."""
+        if self._packed is None:
+            pieces = [chunk.packed() for chunk in self.chunks]
+            self._packed = Packed(b"".join([piece.data for piece in pieces]), *total(pieces))
+        return self._packed
 
 
 class _Kept(NamedTuple):
@@ -81,20 +111,32 @@ class KeptLines:
 
     def __init__(self) -> None:
         self._kept: list[_Kept] = []
+        self._families: dict[int, Family] = {}
+        """Those in which nothing has changed since they were last asked for."""
 
     async def revise(self, survey: Survey) -> None:
         """Make them those of this survey. Not for several tasks at once."""
         time = Slice()
-        del self._kept[len(survey.blocks) :]
+        if len(self._kept) > len(survey.blocks):
+            del self._kept[len(survey.blocks) :]
+            self._families.clear()
         for number, block in enumerate(survey.blocks):
             if number == len(self._kept):
                 self._kept.append(await _rendered(block, time))
+                self._families.clear()
             elif self._kept[number].block is not block:
-                self._kept[number] = await _revised(self._kept[number], block, time)
+                former = self._kept[number]
+                self._kept[number] = await _revised(former, block, time)
+                for family in list(self._families):
+                    if self._kept[number].chunks[family] is not former.chunks[family]:
+                        del self._families[family]
 
-    def chunks(self, family: int) -> list[Chunk]:
-        """All chunks of a family."""
-        return [kept.chunks[family] for kept in self._kept]
+    def family(self, number: int) -> Family:
+        """A family, by its place in the catalogue."""
+        known = self._families.get(number)
+        if known is None:
+            known = self._families[number] = Family(kept.chunks[number] for kept in self._kept)
+        return known
 
     def statuses(self) -> dict[Status, int]:
         """How many heartbeats have each status."""

@@ -7,10 +7,8 @@ import asyncio
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain
 from typing import NamedTuple
 
-from isal import isal_zlib
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -18,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from exporter.heartbeat import Status, Survey
 from exporter.metrics.catalogue import HEARTBEATS, OF_HEARTBEATS
-from exporter.metrics.kept import KeptLines, Piece
+from exporter.metrics.kept import Family, KeptLines, Packed, pack, total
 from exporter.metrics.lines import header_of
 from exporter.metrics.negotiation import Format
 
@@ -59,25 +57,26 @@ class Page:
         counter goes by its ``_total``, a histogram's parts by their full names. Families without samples are left out.
         With ``zipped`` the pieces are one member of gzip.
         """
-        pieces: list[Piece] = []
+        families: list[tuple[int, Family]] = []
         statuses = None
         if survey is not None:
             async with self._rendering:
                 await self._kept.revise(survey)
-                pieces, statuses = self._families(form, names), self._kept.statuses()
+                families, statuses = self._selected(names), self._kept.statuses()
                 if zipped:
-                    await asyncio.to_thread(_pack, [piece for piece in pieces if not piece.is_packed])
+                    # In a thread: nearly all of it is done without the interpreter.
+                    await asyncio.to_thread(_pack, families)
         own = await asyncio.to_thread(self._render_own, statuses, form, names)
-        return await asyncio.to_thread(_zip, pieces, own) if zipped else _sheet([*(one.text for one in pieces), own])
+        return _zip(families, form, own) if zipped else _plain(families, form, own)
 
-    def _families(self, form: Format, names: frozenset[str]) -> list[Piece]:
-        """The heartbeats' part of the page."""
-        pieces: list[Piece] = []
-        for family, metric in enumerate(OF_HEARTBEATS):
-            if not names or metric.name in names:
-                chunks = [chunk for chunk in self._kept.chunks(family) if chunk.text]
-                pieces += [_header(family, form), *chunks] if chunks else ()
-        return pieces
+    def _selected(self, names: frozenset[str]) -> list[tuple[int, Family]]:
+        """The heartbeats' families that go by one of the names (none: by any) and have samples."""
+        families = [
+            (number, self._kept.family(number))
+            for number, metric in enumerate(OF_HEARTBEATS)
+            if not names or metric.name in names
+        ]
+        return [(number, family) for number, family in families if family.size]
 
     def _render_own(self, statuses: dict[Status, int] | None, form: Format, names: frozenset[str]) -> bytes:
         families = [*self._own.collect()]
@@ -119,24 +118,35 @@ def _by_status(statuses: dict[Status, int]) -> Metric:
 
 
 @cache
-def _header(family: int, form: Format) -> Piece:
-    return Piece(header_of(OF_HEARTBEATS[family], form))
+def _header(family: int, form: Format) -> bytes:
+    return header_of(OF_HEARTBEATS[family], form)
 
 
-def _sheet(pieces: Sequence[bytes]) -> Sheet:
+@cache
+def _packed_header(family: int, form: Format) -> Packed:
+    return pack(_header(family, form))
+
+
+def _pack(families: Iterable[tuple[int, Family]]) -> None:
+    for _, family in families:
+        family.packed()
+
+
+def _plain(families: Iterable[tuple[int, Family]], form: Format, own: bytes) -> Sheet:
+    pieces: list[bytes] = []
+    size = len(own)
+    for number, family in families:
+        header = _header(number, form)
+        pieces.append(header)
+        pieces += [chunk.text for chunk in family.chunks]
+        size += len(header) + family.size
+    return Sheet([*pieces, own], size)
+
+
+def _zip(families: Iterable[tuple[int, Family]], form: Format, own: bytes) -> Sheet:
+    """The page as one member of gzip (RFC 1952)."""
+    parts = [piece for number, family in families for piece in (_packed_header(number, form), family.packed())]
+    parts.append(pack(own))
+    checksum, size = total(parts)
+    pieces = [_GZIP_HEAD, *(part.data for part in parts), _LAST_PIECE, struct.pack("<II", checksum, size & 0xFFFF_FFFF)]
     return Sheet(pieces, sum(map(len, pieces)))
-
-
-def _pack(pieces: Iterable[Piece]) -> None:
-    for piece in pieces:
-        piece.packed()
-
-
-def _zip(pieces: Iterable[Piece], own: bytes) -> Sheet:
-    """The pieces and the exporter's own part as one member of gzip (RFC 1952)."""
-    checksum, size, packed = 0, 0, [_GZIP_HEAD]
-    for piece in chain(pieces, [Piece(own)]):
-        packed.append(piece.packed())
-        checksum = isal_zlib.crc32_combine(checksum, piece.checksum, len(piece.text))
-        size += len(piece.text)
-    return _sheet([*packed, _LAST_PIECE, struct.pack("<II", checksum, size & 0xFFFF_FFFF)])

@@ -28,7 +28,8 @@ ANSWER_SECONDS = 60.0
 """How long a client may take to take an answer in."""
 
 UNSENT_AT_MOST = 128 << 20
-"""Bytes of all answers together that may wait to be taken in. One that is larger by itself is sent all the same."""
+"""Bytes of all answers together that may wait to be taken in. Two that are larger by themselves are sent all the same:
+there are often two who scrape."""
 
 _LARGE = 64 * 1024
 """Bytes of an answer that is more than the system's own buffers take off our hands at once."""
@@ -78,6 +79,7 @@ class Connection(TwoWays):
         "_head_bytes",
         "_head_seconds",
         "_head_timer",
+        "_sending",
         "_watcher",
         "answering_since",
         "busy",
@@ -107,6 +109,8 @@ class Connection(TwoWays):
         self._answer_seconds = answer_seconds
         self._answer_timer: asyncio.TimerHandle | None = None
         self._content: StreamReader | None = None
+        self._sending: tuple[int, AbstractStreamWriter] | None = None
+        """How large the answer is that is being sent, and what counts its bytes."""
         # Read no further than two requests ahead: each may be large, and clients seldom send the next so soon.
         self._max_msg_queue_size, self._msg_queue_resume_size = 2, 0
         self.answering_since = 0.0
@@ -201,12 +205,15 @@ class Connection(TwoWays):
         """Send an answer. It is cut off if it is not taken in for too long, before or after this returns."""
         if self.busy:
             self.rest()  # What was malformed has no handler that would say so.
-        if self._manager is not None and isinstance(resp, web.Response) and (resp.content_length or 0) > _LARGE:
-            cast("PatientServer", self._manager).make_room(resp.content_length or 0)
+        size = (isinstance(resp, web.Response) and resp.content_length) or 0
+        if self._manager is not None and size > _LARGE:
+            cast("PatientServer", self._manager).make_room(size)
         self._expect_taking(self._loop.time())
+        self._sending = size, request.writer
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
+            self._sending = None
             if not self.unsent:
                 self._forget_answer()
 
@@ -268,9 +275,13 @@ class Connection(TwoWays):
 
     @property
     def unsent(self) -> int:
-        """Bytes of answers that the client has not taken in."""
+        """Bytes of answers that the client has not taken in, those included that are still to be handed on."""
         transport = self.transport
-        return 0 if transport is None else transport.get_write_buffer_size()
+        if transport is None:
+            return 0
+        size, writer = self._sending or (0, None)
+        to_come = 0 if writer is None else max(0, size - writer.output_size)
+        return transport.get_write_buffer_size() + to_come
 
     def _expect_head(self) -> None:
         self._head_timer = self._loop.call_later(self._head_seconds, self.drop)
@@ -329,7 +340,7 @@ class PatientServer(web.Server):
     def make_room(self, size: int) -> None:
         """Cut off those who take their answers in most slowly, if all that is unsent would be too much with this."""
         unsent = {connection: connection.unsent for connection in self._clients}
-        excess = sum(unsent.values()) + size - UNSENT_AT_MOST
+        excess = sum(unsent.values()) + size - max(UNSENT_AT_MOST, 2 * size)
         for connection in sorted(unsent, key=lambda slow: slow.answering_since):
             if excess <= 0:
                 return

@@ -13,8 +13,8 @@ from exporter.schedule import Moment
 from exporter.store import StoreError
 from exporter.web.serving import Endpoint
 
-_AT_ONCE = 256 * 1024
-"""Bytes of a page that are handed on together."""
+_AT_ONCE = 128 * 1024
+"""Bytes of a page that are handed on together, at the most."""
 
 
 class Scrape:
@@ -37,7 +37,7 @@ class Scrape:
             survey = await self._monitor.survey(self._clock())
         except StoreError:
             survey = None  # What we no longer know we do not claim; heartbeat_exporter_store_up says so.
-        answer = web.Response(body=_Body(await self._page.render(survey, form, names, zipped=zipped)))
+        answer = web.Response(body=Body(await self._page.render(survey, form, names, zipped=zipped)))
         answer.headers[hdrs.CONTENT_TYPE] = form.content_type
         answer.headers[hdrs.VARY] = "Accept, Accept-Encoding"
         if zipped:
@@ -45,7 +45,7 @@ class Scrape:
         return answer
 
 
-class _Body(Payload):
+class Body(Payload):
     """A page, handed on as fast as it is taken in: no second copy of it is made."""
 
     def __init__(self, sheet: Sheet) -> None:
@@ -60,11 +60,13 @@ class _Body(Payload):
         gathered: list[bytes] = []
         size = 0
         for piece in self._pieces:
-            gathered.append(piece)
-            size += len(piece)
-            if size >= _AT_ONCE:
-                await writer.write(b"".join(gathered))
-                gathered, size = [], 0
+            for start in range(0, len(piece), _AT_ONCE):
+                part = piece[start : start + _AT_ONCE]
+                if size + len(part) > _AT_ONCE:
+                    await writer.write(b"".join(gathered))
+                    gathered, size = [], 0
+                gathered.append(part)
+                size += len(part)
         await writer.write(b"".join(gathered))
 
 

@@ -15,7 +15,9 @@ from connected import Handler, Streams, answer, connection, ended, place, read_a
 from running import until
 from structlog.testing import capture_logs
 
+from exporter.metrics.page import Sheet
 from exporter.web.connections import HEAD_BYTES, Connection, PatientServer
+from exporter.web.scrape import Body
 
 pytestmark = pytest.mark.each_loop
 
@@ -407,17 +409,23 @@ async def test_what_is_left_of_a_body_is_no_large_head(size: int) -> None:
             assert await answer(reader) == b"HTTP/1.1 404 Not Found | not found"
 
 
+async def send_in_pieces(_: web.Request) -> web.StreamResponse:
+    return web.Response(body=Body(Sheet([bytes(LARGE // 64)] * 64, LARGE)))
+
+
+@pytest.mark.parametrize("send", [send_much, send_in_pieces])
 async def test_answers_that_nobody_takes_in_are_cut_off_before_they_are_too_many(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, send: Handler
 ) -> None:
     monkeypatch.setattr("exporter.web.connections.UNSENT_AT_MOST", 2 * LARGE)
     async with AsyncExitStack() as stack:
-        server, listener = await stack.enter_async_context(served(send_much, answer_seconds=30))
+        server, listener = await stack.enter_async_context(served(send, answer_seconds=30))
         for _ in range(6):
             reader, writer = await stack.enter_async_context(connection(listener))
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             await reader.readexactly(1)
         assert sum(each.unsent for each in server._clients) <= 2 * LARGE
+        assert len(server._clients) <= 3
         reader, writer = await stack.enter_async_context(connection(listener))
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await answer(reader)).endswith(bytes(LARGE))
