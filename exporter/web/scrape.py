@@ -37,7 +37,7 @@ class Scrape:
             survey = await self._monitor.survey(self._clock())
         except StoreError:
             survey = None  # What we no longer know we do not claim; heartbeat_exporter_store_up says so.
-        answer = web.Response(body=Body(await self._page.render(survey, form, names, zipped=zipped)))
+        answer = in_parts(await self._page.render(survey, form, names, zipped=zipped))
         answer.headers[hdrs.CONTENT_TYPE] = form.content_type
         answer.headers[hdrs.VARY] = "Accept, Accept-Encoding"
         if zipped:
@@ -45,7 +45,14 @@ class Scrape:
         return answer
 
 
-class Body(Payload):
+def in_parts(sheet: Sheet) -> web.Response:
+    """A page as an answer."""
+    answer = web.Response(body=_Body(sheet))
+    answer.headers[hdrs.CONTENT_LENGTH] = str(sheet.size)  # from which it is known how much is still to come
+    return answer
+
+
+class _Body(Payload):
     """A page, handed on as fast as it is taken in: no second copy of it is made."""
 
     def __init__(self, sheet: Sheet) -> None:

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from exporter.metrics.page import Sheet
 from exporter.web.connections import HEAD_BYTES, Connection, PatientServer
-from exporter.web.scrape import Body
+from exporter.web.scrape import in_parts
 
 pytestmark = pytest.mark.each_loop
 
@@ -410,7 +410,7 @@ async def test_what_is_left_of_a_body_is_no_large_head(size: int) -> None:
 
 
 async def send_in_pieces(_: web.Request) -> web.StreamResponse:
-    return web.Response(body=Body(Sheet([bytes(LARGE // 64)] * 64, LARGE)))
+    return in_parts(Sheet([bytes(LARGE // 64)] * 64, LARGE))
 
 
 @pytest.mark.parametrize("send", [send_much, send_in_pieces])
