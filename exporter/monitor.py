@@ -150,10 +150,13 @@ class Monitor:
         await self._catch_up(now, now - OUTAGE_AFTER)
         async with self._surveying:
             outlook = self._outlook
-            survey = await outlook.survey(now, self._liveness.outage)
-            await self._catch_up(now, outlook.passed)
-            outage = self._liveness.outage
-            return survey if outage == survey.outage else await outlook.survey(now, outage)
+            survey, passed = await outlook.survey(now, self._liveness.outage), outlook.passed
+        await self._catch_up(now, passed)
+        outage = self._liveness.outage
+        if outage == survey.outage:
+            return survey
+        async with self._surveying:
+            return await outlook.survey(now, outage)
 
     async def _catch_up(self, now: Moment, at_least: Moment) -> None:
         """Note that we listen at ``now``, unless we are noted as alive at ``at_least`` or later already."""

@@ -60,7 +60,7 @@ class Outlook:
             self._stale.update(range(len(self._heartbeats)))
             self.passed = NEVER
         self._now, self._outage = now, outage
-        self._hear_of_time()
+        await self._hear_of_time()
         await self._look_at_the_stale()
         for number in self._touched:
             self._blocks[number] = tuple(filter(None, self._observed[number * BLOCK : (number + 1) * BLOCK]))
@@ -78,13 +78,16 @@ class Outlook:
         finally:
             self._stale |= stale
 
-    def _hear_of_time(self) -> None:
+    async def _hear_of_time(self) -> None:
         """Find those whose moment has come."""
+        time = Slice()
         while self._moments and self._moments[0][0] <= self._now:
             moment, position = heapq.heappop(self._moments)
             if self._awaited[position] == moment:
                 self._awaited[position] = NEVER
                 self._stale.add(position)
+            if time.over:
+                await time.next()
 
     def _look_at(self, position: int) -> None:
         heartbeat, record, known = self._heartbeats[position], self._records[position], self._observed[position]
@@ -104,3 +107,6 @@ class Outlook:
         if awaited == NEVER or moment < awaited:
             self._awaited[position] = moment
             heapq.heappush(self._moments, (moment, position))
+            if len(self._moments) > 2 * len(self._heartbeats) + BLOCK:  # Most of them mean nothing any more.
+                self._moments = [(moment, position) for position, moment in enumerate(self._awaited) if moment != NEVER]
+                heapq.heapify(self._moments)

@@ -40,7 +40,9 @@ class _Sizes:
 
     def add(self, status: os.stat_result) -> None:
         """Count a file in. Raises LargeConfig."""
-        if stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode):
+            self._most = None  # A pipe can be read once only, so all the rest is read here, too.
+        else:
             self._total += status.st_size
             if self._most is not None and self._total > self._most:
                 raise LargeConfig

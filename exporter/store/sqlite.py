@@ -207,10 +207,10 @@ class SqliteStore:
         return touched
 
     def _settle(self, at_most: int = SETTLED_AT_ONCE) -> None:
-        names = self._journal.next(self._records, at_most)
+        portions = self._journal.next(self._records, at_most)
         with self._transaction():
-            self._journal.settle(names)
-        self._journal.settled(names)
+            self._journal.settle(portions)
+        self._journal.settled(portions)
 
     def _beat(self, now: Moment, outage_grace: Duration, restarted: bool) -> Liveness:
         with self._transaction():

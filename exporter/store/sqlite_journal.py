@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 from exporter.heartbeat import Name, Ping, Record
 from exporter.store.sqlite_rows import PING, RECORD, Row, ping_of_row, record_of_row, row_of_ping, row_of_record
@@ -28,7 +28,7 @@ _COLUMNS = f"entry, kept, {RECORD}, {PING}"
 _NAME = 1
 _VALUES = f"({', '.join('?' for _ in _COLUMNS.split(', '))})"
 _APPENDED_AT_MOST = 256
-"""Rows in one statement: fewer values than any SQLite takes."""
+"""Rows in one statement, whose values are far fewer than SQLite takes since 3.32."""
 
 _SETTLE_RECORDS = (
     f"INSERT INTO heartbeats ({RECORD}) SELECT {RECORD} FROM journal"
@@ -61,6 +61,10 @@ SELECT {PING} FROM (
     SELECT number, {PING} FROM pings WHERE heartbeat = (SELECT id FROM heartbeats WHERE name = :name)
     UNION ALL SELECT pings AS number, {PING} FROM journal WHERE name = :name
 ) WHERE number > (SELECT coalesce(max(pings - kept), 0) FROM journal WHERE name = :name) ORDER BY number DESC"""
+
+
+Portion: TypeAlias = tuple[Name, int]
+"""A heartbeat, and how many of its oldest entries."""
 
 
 class Journal:
@@ -109,36 +113,43 @@ class Journal:
         self._bytes += size
         self.entries += 1
 
-    def waiting(self, names: Iterable[Name]) -> list[Name]:
-        """Those of the heartbeats that have entries."""
-        return [name for name in names if name in self._waiting]
+    def waiting(self, names: Iterable[Name]) -> list[Portion]:
+        """All entries of these heartbeats, as far as they have any."""
+        return [(name, len(self._waiting[name])) for name in names if name in self._waiting]
 
-    def next(self, heartbeats: Iterable[Name], at_most: int) -> list[Name]:
+    def next(self, heartbeats: Iterable[Name], at_most: int) -> list[Portion]:
         """Whose turn it is to be settled, until they have so many entries or all have had their turn.
 
         ``heartbeats``: all of them, neighbours side by side.
         """
         if not self._round:
-            self._round = self.waiting(heartbeats)[::-1]
-        names: list[Name] = []
-        count = 0
-        while self._round and count < at_most:
-            name = self._round.pop()
-            if name in self._waiting:  # else it was settled out of its turn
-                names.append(name)
-                count += len(self._waiting[name])
-        return names
+            self._round = [name for name in heartbeats if name in self._waiting][::-1]
+        portions: list[Portion] = []
+        left = at_most
+        while self._round and left:
+            name = self._round[-1]
+            count = min(left, len(self._waiting.get(name, ())))  # 0: it was settled out of its turn
+            if count:
+                portions.append((name, count))
+            if left > count or count == len(self._waiting[name]):
+                self._round.pop()
+            left -= count
+        return portions
 
-    def settle(self, names: Sequence[Name]) -> None:
-        """Move all entries of these heartbeats, which have some, to their tables; to be told `settled` then."""
-        waiting = [self._waiting[name] for name in names]
-        entries = {"entries": json.dumps([*chain(*waiting)]), "latest": json.dumps([one[-1] for one in waiting])}
-        for statement in (_SETTLE_RECORDS, _SETTLE_PINGS, _DROP_PINGS, _DROP_ENTRIES) if names else ():
-            self._db.execute(statement, entries)
+    def settle(self, portions: Sequence[Portion]) -> None:
+        """Move the oldest entries of these heartbeats to their tables; to be told `settled` then."""
+        entries = [self._waiting[name][:count] for name, count in portions]
+        listed = {"entries": json.dumps([*chain(*entries)]), "latest": json.dumps([one[-1] for one in entries])}
+        for statement in (_SETTLE_RECORDS, _SETTLE_PINGS, _DROP_PINGS, _DROP_ENTRIES) if entries else ():
+            self._db.execute(statement, listed)
 
-    def settled(self, names: Iterable[Name]) -> None:
+    def settled(self, portions: Iterable[Portion]) -> None:
         """What was settled is on disk."""
-        self.entries -= sum(len(self._waiting.pop(name)) for name in names)
+        for name, count in portions:
+            del self._waiting[name][:count]
+            if not self._waiting[name]:
+                del self._waiting[name]
+            self.entries -= count
         if not self.entries:
             self._bytes = 0
 

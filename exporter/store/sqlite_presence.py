@@ -40,30 +40,32 @@ class _Watched:
         self.path = path
         self._name = os.fspath(path)
         self._hold = os.open(at or path, os.O_PATH | os.O_CLOEXEC)
-        self._content = self._sign()
+        # Each look at a file lets other threads have the interpreter, and may have to wait for it: one look has to do.
+        self._found = self._file = os.fstat(self._hold)
+        self._content = _sign(self._file)
 
     def close(self) -> None:
         os.close(self._hold)
 
     def note(self) -> None:
         """Take what is in the file now for what belongs there."""
-        self._content = self._sign()
+        self._content = _sign(os.fstat(self._hold))
 
     def touched(self) -> bool:
-        """Whether somebody has written to it since it was noted."""
-        return self._sign() != self._content
-
-    def _sign(self) -> tuple[int, int]:
-        held = os.fstat(self._hold)
-        return held.st_size, held.st_mtime_ns
+        """Whether somebody had written to it since it was noted, when its whereabouts were last asked for."""
+        return _sign(self._found) != self._content
 
     def whereabouts(self) -> _Whereabouts:
-        held = os.fstat(self._hold)
         try:
-            found = os.stat(self._name)  # noqa: PTH116 - for every commit, and twice as fast as Path's
+            self._found = os.stat(self._name)  # noqa: PTH116 - for every commit, and twice as fast as Path's
         except (FileNotFoundError, NotADirectoryError):
-            return _Whereabouts.MOVED if held.st_nlink else _Whereabouts.DELETED
-        return _Whereabouts.HERE if os.path.samestat(found, held) else _Whereabouts.REPLACED
+            return _Whereabouts.MOVED if os.fstat(self._hold).st_nlink else _Whereabouts.DELETED
+        return _Whereabouts.HERE if os.path.samestat(self._found, self._file) else _Whereabouts.REPLACED
+
+
+def _sign(file: os.stat_result) -> tuple[int, int]:
+    """What changes when somebody writes to a file."""
+    return file.st_size, file.st_mtime_ns
 
 
 class Presence:
@@ -91,7 +93,7 @@ class Presence:
         self._log.note()
 
     def touched(self) -> bool:
-        """Whether somebody else has written to the files since."""
+        """Whether somebody else had written to the files since, when they were last looked for."""
         return self._database.touched() or self._log.touched()
 
     @property

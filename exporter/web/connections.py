@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 import structlog
-from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
+from aiohttp import ClientConnectionResetError, HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
@@ -205,9 +205,10 @@ class Connection(TwoWays):
         """Send an answer. It is cut off if it is not taken in for too long, before or after this returns."""
         if self.busy:
             self.rest()  # What was malformed has no handler that would say so.
-        size = (isinstance(resp, web.Response) and resp.content_length) or 0
+        size = resp.content_length if isinstance(resp, web.Response) and request.method != hdrs.METH_HEAD else 0
+        size = size or 0
         if self._manager is not None and size > _LARGE:
-            cast("PatientServer", self._manager).make_room(size)
+            cast("PatientServer", self._manager).make_room(size, self)
         self._expect_taking(self._loop.time())
         self._sending = size, request.writer
         try:
@@ -216,6 +217,17 @@ class Connection(TwoWays):
             self._sending = None
             if not self.unsent:
                 self._forget_answer()
+
+    async def _drain_helper(self) -> None:
+        # The future that aiohttp waits with and the error that ends the wait hold each other, and with the error's
+        # traceback all that was being sent. So the error that goes on from here is another one.
+        gone = False
+        try:
+            await super()._drain_helper()
+        except ConnectionError:
+            gone = True
+        if gone:  # not in the handler, or the other would be its context
+            raise ClientConnectionResetError("the client has gone")
 
     def begin(self) -> None:
         """A request that is taken over is being handled from now on."""
@@ -337,9 +349,9 @@ class PatientServer(web.Server):
         """A connection that is still to be made."""
         return Connection(self, loop=asyncio.get_running_loop(), watcher=watcher, **self._options)
 
-    def make_room(self, size: int) -> None:
-        """Cut off those who take their answers in most slowly, if all that is unsent would be too much with this."""
-        unsent = {connection: connection.unsent for connection in self._clients}
+    def make_room(self, size: int, whose: Connection) -> None:
+        """Cut off others who take their answers in most slowly, if all that is unsent would be too much with this."""
+        unsent = {connection: connection.unsent for connection in self._clients if connection is not whose}
         excess = sum(unsent.values()) + size - max(UNSENT_AT_MOST, 2 * size)
         for connection in sorted(unsent, key=lambda slow: slow.answering_since):
             if excess <= 0:

@@ -1,9 +1,11 @@
 """How long a client may take and how much it may send, shown with short times over real sockets."""
 
 import asyncio
+import gc
 import os
 import resource
 import socket
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -429,6 +431,45 @@ async def test_answers_that_nobody_takes_in_are_cut_off_before_they_are_too_many
         reader, writer = await stack.enter_async_context(connection(listener))
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await answer(reader)).endswith(bytes(LARGE))
+
+
+async def test_nothing_is_kept_of_an_answer_whose_client_has_left_in_the_middle_of_it() -> None:
+    answers: list[weakref.ref[web.StreamResponse]] = []
+
+    async def send(request: web.Request) -> web.StreamResponse:
+        answer = await send_in_pieces(request)
+        answers.append(weakref.ref(answer))
+        return answer
+
+    gc.disable()  # as it is, in effect, where there are many heartbeats
+    try:
+        async with served(send, answer_seconds=30) as (server, listener):
+            async with connection(listener) as (reader, writer):
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                await reader.readexactly(1)
+                reset(writer)
+            await ended(server)
+
+            async def is_gone() -> bool:
+                return answers[0]() is None
+
+            await until(is_gone)
+    finally:
+        gc.enable()
+
+
+async def test_to_ask_for_the_head_of_a_large_answer_cuts_nobody_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.web.connections.UNSENT_AT_MOST", LARGE)
+    async with AsyncExitStack() as stack:
+        server, listener = await stack.enter_async_context(served(send_in_pieces, answer_seconds=30))
+        for _ in range(2):
+            reader, writer = await stack.enter_async_context(connection(listener))
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readexactly(1)
+        reader, writer = await stack.enter_async_context(connection(listener))
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"Content-Length: %d" % LARGE in await reader.readuntil(b"\r\n\r\n")
+        assert len(server._clients) == 3
 
 
 @pytest.mark.parametrize(

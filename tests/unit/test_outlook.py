@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from folding import success
+from folding import start, success
 
 from exporter.heartbeat import Heartbeat, Name, Outage, Record, Status
 from exporter.outlook import Outlook
@@ -100,6 +100,20 @@ async def test_the_heap_of_moments_does_not_grow_with_pings(outlook: Counted) ->
         outlook.note({first.name: record})
         await outlook.survey(T0 + at, None)
     assert len(outlook._moments) == len(HEARTBEATS)
+
+
+async def test_the_heap_of_moments_does_not_grow_with_runs_that_bring_deadlines_forward() -> None:
+    daily = Heartbeat(Name("daily"), Interval(DAY), max_runtime=MINUTE)
+    record = Record.armed(daily, T0)
+    outlook = Outlook((daily,), {daily.name: record})
+    for minute in range(0, 400, 2):
+        for ping in (start(T0 + minute * MINUTE), success(T0 + minute * MINUTE + 1)):
+            record = record.after(ping, daily)
+            outlook.note({daily.name: record})
+            await outlook.survey(ping.at, None)
+    assert len(outlook._moments) < 10
+    overdue = await outlook.survey(T0 + 3 * DAY, None)
+    assert overdue.observations[0].assessment.overdue
 
 
 async def test_pings_that_come_during_a_survey_are_in_the_next_and_a_broken_off_survey_loses_nothing(

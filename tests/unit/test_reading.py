@@ -131,6 +131,17 @@ async def test_what_can_be_read_but_once_is_read_at_once(tmp_path: Path) -> None
     assert len(config.heartbeats) == 5
 
 
+async def test_further_files_of_a_configuration_that_can_be_read_but_once_are_read_at_once_too(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    write(tmp_path, large(many(5)), "more/all.yaml")
+    writer = threading.Thread(target=path.write_text, args=("heartbeat_files: [more/*.yaml]",))
+    writer.start()
+    config = await read(path)
+    writer.join()
+    assert len(config.heartbeats) == 5
+
+
 @pytest.mark.parametrize("form", [str, large], ids=["small", "large"])
 async def test_heartbeats_that_are_the_same_stay_the_same_objects(tmp_path: Path, form: type[str]) -> None:
     former = load(write(tmp_path, GOOD))

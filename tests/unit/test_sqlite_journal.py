@@ -66,8 +66,17 @@ async def test_entries_settle_heartbeat_by_heartbeat_each_in_its_turn(store: Sql
         await store._run(store._settle, 2)
         left.append(await store._run(lambda: {name for (name,) in store._db.execute("SELECT name FROM journal")}))
         await store.commit(arrivals(BACKUP), history=100)
-    assert left == [{REPORT.name}, {BACKUP.name}, set(), set()]
+    assert left == [{BACKUP.name, REPORT.name}, {REPORT.name}, {BACKUP.name}, set()]
     assert await count(store, "pings") == 5 + 3
+
+
+async def test_one_heartbeat_with_many_entries_settles_a_part_at_a_time(store: SqliteStore) -> None:
+    await store.commit(arrivals(*[BACKUP] * 5), history=3)
+    for left in (3, 1, 0):
+        await store._run(store._settle, 2)
+        assert await count(store, "journal") == left
+        assert await store._run(store._find_damage) is None
+        assert [ping.at - NOW for ping in await store.history(BACKUP.name)] == [4, 3, 2]
 
 
 async def test_the_history_is_the_same_before_and_after_its_pings_are_settled(store: SqliteStore) -> None:
