@@ -293,11 +293,11 @@ async def serve(settings: Settings) -> None:
     for number, event in ((signal.SIGTERM, stopped), (signal.SIGINT, stopped), (signal.SIGHUP, hung_up)):
         loop.add_signal_handler(number, event.set)
     gc.collect()
-    gc.disable()
-    async with running(settings) as exporter:
-        # What there is now stays for as long as the process, nearly all of it; garbage was collected before it came.
-        gc.freeze()
-        gc.enable()
+    async with AsyncExitStack() as stack:
+        with collector_at_rest():
+            exporter = await stack.enter_async_context(running(settings))
+            # Nearly all that there is now stays for as long as the process; garbage was collected before it came.
+            gc.freeze()
         garbage.spare(exporter.heartbeats)
         tasks = {
             loop.create_task(work)

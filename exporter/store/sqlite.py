@@ -236,9 +236,12 @@ class SqliteStore:
             return list(self._journal.history(name))
 
     def _backup(self) -> BinaryIO:
+        self._ensure_presence()
+        self._ensure_integrity()
         while self._journal.entries:
             self._settle(SETTLED_AT_END)
         with in_words_of(self._path):
+            self._undo()
             return unnamed_copy(self._db, self._path)
 
     def _close(self) -> None:
