@@ -4,8 +4,9 @@ from aiohttp import web
 
 from exporter.flags import ListenAddress
 from exporter.metrics.telemetry import Telemetry
-from exporter.web.connections import IDLE_SECONDS, LINGER_SECONDS, PatientServer
+from exporter.web.connections import IDLE_SECONDS, LINGER_SECONDS
 from exporter.web.listener import Listener, open_sockets
+from exporter.web.patience import PatientServer
 from exporter.web.security import Security
 from exporter.web.serving import Account, Endpoint, Prompts, add_endpoints
 

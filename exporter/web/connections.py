@@ -1,20 +1,19 @@
-"""Connections with patience that ends: aiohttp's server with bounds on the time and the size of a request's head and on
-the time in which its answer must be taken in, and with an end in which what has begun is still heard.
+"""Connections whose patience ends: with bounds on the time and the size of a request's head, and on the time in which
+its answer must be taken in.
 """
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 import structlog
-from aiohttp import ClientConnectionResetError, HttpVersion10, HttpVersion11, hdrs, web
+from aiohttp import ClientConnectionResetError, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from exporter.web.shortcut import Shortcut, TwoWays
+from exporter.web.shortcut import TwoWays
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -26,10 +25,6 @@ HEAD_BYTES = 64 * 1024
 
 ANSWER_SECONDS = 60.0
 """How long a client may take to take an answer in."""
-
-UNSENT_AT_MOST = 128 << 20
-"""Bytes of all answers together that may wait to be taken in. Two that are larger by themselves are sent all the same:
-there are often two who scrape."""
 
 _LARGE = 64 * 1024
 """Bytes of an answer that is more than the system's own buffers take off our hands at once."""
@@ -43,10 +38,6 @@ connection would be reset, and the answer could be lost on its way."""
 
 SERVER = "heartbeat-exporter"
 """What every answer says that it comes from, in the place of the names and versions of what serves it."""
-
-_TURNS = 10
-"""Turns of the event loop that it takes a new connection to read what it was sent and to begin to handle it, and some
-more."""
 
 
 class Watcher(Protocol):
@@ -67,6 +58,20 @@ class Watcher(Protocol):
 
     def gone(self, connection: "Connection") -> None:
         """It was made, and has ended."""
+
+
+class Host(Protocol):
+    """What has the requests of connections served."""
+
+    @property
+    def finishing(self) -> bool:
+        """Whether no new requests are heard."""
+
+    def make_room(self, size: int, whose: "Connection") -> None:
+        """See that there is room for an answer of this size, which is about to be sent."""
+
+    def note_end(self) -> None:
+        """A request has been answered."""
 
 
 class Connection(TwoWays):
@@ -208,7 +213,7 @@ class Connection(TwoWays):
         size = resp.content_length if isinstance(resp, web.Response) and request.method != hdrs.METH_HEAD else 0
         size = size or 0
         if self._manager is not None and size > _LARGE:
-            cast("PatientServer", self._manager).make_room(size, self)
+            cast("Host", self._manager).make_room(size, self)
         self._expect_taking(self._loop.time())
         self._sending = size, request.writer
         try:
@@ -244,14 +249,14 @@ class Connection(TwoWays):
         if self.unsent:
             self._expect_taking(self._loop.time())
         if self._manager is not None:
-            cast("PatientServer", self._manager).note_end()
+            cast("Host", self._manager).note_end()
 
     @property
     def last(self) -> bool:
         """Whether the connection is to end with an answer that is given now."""
         if self._watcher.crowded:
             return True
-        return self._manager is not None and cast("PatientServer", self._manager).finishing and not self.pipelined
+        return self._manager is not None and cast("Host", self._manager).finishing and not self.pipelined
 
     def work(self, content: StreamReader) -> None:
         """A request's head is complete, and the request is being handled from now on; ``content``: its body."""
@@ -321,109 +326,3 @@ class Connection(TwoWays):
         if self._answer_timer is not None:
             self._answer_timer.cancel()
             self._answer_timer = None
-
-
-class PatientServer(web.Server):
-    """Serves the requests of an application, each connection a `Connection`."""
-
-    def __init__(
-        self,
-        application: web.Server,
-        *,
-        head_seconds: float = HEAD_SECONDS,
-        answer_seconds: float = ANSWER_SECONDS,
-        shortcut: Shortcut | None = None,
-        **options: Any,
-    ) -> None:
-        """``application``: the server of an `AppRunner` that was set up."""
-        super().__init__(self._serve, request_factory=self._begin, **options)
-        self._application = application
-        self._options = options | {
-            "head_seconds": head_seconds,
-            "answer_seconds": answer_seconds,
-            "shortcut": shortcut,
-        }
-        self._finished: asyncio.Event | None = None
-
-    def connect(self, watcher: Watcher) -> Connection:
-        """A connection that is still to be made."""
-        return Connection(self, loop=asyncio.get_running_loop(), watcher=watcher, **self._options)
-
-    def make_room(self, size: int, whose: Connection) -> None:
-        """Cut off others who take their answers in most slowly, if all that is unsent would be too much with this."""
-        unsent = {connection: connection.unsent for connection in self._clients if connection is not whose}
-        excess = sum(unsent.values()) + size - max(UNSENT_AT_MOST, 2 * size)
-        for connection in sorted(unsent, key=lambda slow: slow.answering_since):
-            if excess <= 0:
-                return
-            if unsent[connection]:
-                connection.drop()
-                excess -= unsent[connection]
-
-    @property
-    def finishing(self) -> bool:
-        """Whether no new requests are heard."""
-        return self._finished is not None
-
-    async def finish(self, seconds: float) -> None:
-        """Hear no new requests, and return once those that have begun are answered, or that much later.
-
-        What has come whole has begun, also if it was not read yet. aiohttp's own shutdown would drop what still arrives
-        of a request's body.
-        """
-        self._finished = asyncio.Event()
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        for connection in self._clients:
-            if connection.begun:
-                continue
-            if connection.answering:
-                connection.close()
-            else:
-                connection.force_close()
-        self.note_end()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._finished.wait()
-
-    @property
-    def _clients(self) -> list[Connection]:
-        return cast("list[Connection]", self.connections)
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        cast("Connection", handler).busy = False
-        super().connection_lost(handler, exc)
-        self.note_end()
-
-    def _begin(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: web.RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
-        connection = cast("Connection", protocol)
-        connection.work(payload)
-        connection.spoken = message.version in (HttpVersion10, HttpVersion11)
-        if not connection.spoken:
-            message = message._replace(version=HttpVersion11)  # in which it is answered
-        return self._application.request_factory(message, payload, protocol, writer, task)
-
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        connection = cast("Connection", request.protocol)
-        try:
-            if not connection.spoken:
-                return connection.refuse(request)
-            answer = await self._application.request_handler(request)
-            if connection.last:
-                answer.force_close()
-            return answer
-        finally:
-            connection.rest()
-            self.note_end()
-
-    def note_end(self) -> None:
-        """A request or a connection has ended; the last one ends the wait in `finish`."""
-        if self._finished is not None and not any(connection.begun for connection in self._clients):
-            self._finished.set()

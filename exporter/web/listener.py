@@ -16,7 +16,8 @@ from typing import Any
 import structlog
 
 from exporter.flags import ListenAddress, TcpAddress, UnixAddress
-from exporter.web.connections import Connection, PatientServer
+from exporter.web.connections import Connection
+from exporter.web.patience import PatientServer
 from exporter.web.security import Security
 
 BACKLOG = 1024

@@ -10,8 +10,8 @@ from aiohttp import web
 from running import until
 
 from exporter.flags import TcpAddress
-from exporter.web.connections import PatientServer
 from exporter.web.listener import Listener, open_sockets
+from exporter.web.patience import PatientServer
 from exporter.web.security import Security
 from exporter.web.shortcut import Shortcut
 

@@ -18,7 +18,8 @@ from running import until
 from structlog.testing import capture_logs
 
 from exporter.metrics.page import Sheet
-from exporter.web.connections import HEAD_BYTES, Connection, PatientServer
+from exporter.web.connections import HEAD_BYTES, Connection
+from exporter.web.patience import PatientServer
 from exporter.web.scrape import in_parts
 
 pytestmark = pytest.mark.each_loop
@@ -419,7 +420,7 @@ async def send_in_pieces(_: web.Request) -> web.StreamResponse:
 async def test_answers_that_nobody_takes_in_are_cut_off_before_they_are_too_many(
     monkeypatch: pytest.MonkeyPatch, send: Handler
 ) -> None:
-    monkeypatch.setattr("exporter.web.connections.UNSENT_AT_MOST", 2 * LARGE)
+    monkeypatch.setattr("exporter.web.patience.UNSENT_AT_MOST", 2 * LARGE)
     async with AsyncExitStack() as stack:
         server, listener = await stack.enter_async_context(served(send, answer_seconds=30))
         for _ in range(6):
@@ -459,7 +460,7 @@ async def test_nothing_is_kept_of_an_answer_whose_client_has_left_in_the_middle_
 
 
 async def test_to_ask_for_the_head_of_a_large_answer_cuts_nobody_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.web.connections.UNSENT_AT_MOST", LARGE)
+    monkeypatch.setattr("exporter.web.patience.UNSENT_AT_MOST", LARGE)
     async with AsyncExitStack() as stack:
         _, listener = await stack.enter_async_context(served(send_in_pieces, answer_seconds=30))
         readers = []

@@ -9,8 +9,8 @@ from aiohttp.http_parser import RawRequestMessage
 from connected import Streams, answer, connection, ended, read_all, reset, served
 from running import until
 
-from exporter.web.connections import PatientServer
 from exporter.web.listener import Listener
+from exporter.web.patience import PatientServer
 from exporter.web.shortcut import Turn
 
 pytestmark = pytest.mark.each_loop
