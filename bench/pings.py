@@ -1,7 +1,8 @@
 """Durable pings a second, beside a bare handler's answers and a Pushgateway's pushes.
 
 An exporter of each size, Pushgateways with different numbers of groups, and the bare handler run at the same time and
-are loaded in turn. All exporters and the bare handler are given the same kind of requests by the same script; each push
+are loaded in turn, each once the one before has come to rest: an exporter settles what it has taken when it is quiet.
+All exporters and the bare handler are given the same kind of requests by the same script; each push
 is a POST of one gauge to a group of its own, and all groups exist before.
 """
 
@@ -29,6 +30,8 @@ class Side:
     size: int
     press: Callable[[int], Pressed]
     """Load it in the round of this number."""
+    rest: Callable[[], None]
+    """Wait until it has nothing left to do."""
 
 
 def measure(plan: Plan, results: Results) -> None:
@@ -43,6 +46,7 @@ def measure(plan: Plan, results: Results) -> None:
         for number, order in plan.turns("pings", sides):
             for side in order:
                 pressed[side.name, side.size].append(side.press(number))
+                side.rest()
     _report(plan, results, pressed)
 
 
@@ -50,14 +54,16 @@ def _exporter(plan: Plan, stack: ExitStack, size: int) -> Side:
     heartbeats = plan.heartbeats(size)
     say(f"starting an exporter with {size:,} heartbeats")
     exporter = stack.enter_context(Exporter(plan.fresh(f"pings-{size}"), heartbeats))
-    return Side("exporter", size, lambda number: _walk(plan, exporter.url, heartbeats.paths, size, number))
+    return Side(
+        "exporter", size, lambda number: _walk(plan, exporter.url, heartbeats.paths, size, number), exporter.rest
+    )
 
 
 def _bare(plan: Plan, stack: ExitStack) -> Side:
     size = _wanted(plan.sizes, BARE.heartbeats)
     paths = plan.heartbeats(size).paths
     bare = stack.enter_context(Bare(plan.folder))
-    return Side("bare", size, lambda number: _walk(plan, bare.url, paths, size, number))
+    return Side("bare", size, lambda number: _walk(plan, bare.url, paths, size, number), bare.rest)
 
 
 def _pushgateway(plan: Plan, stack: ExitStack, size: int) -> Side:
@@ -65,7 +71,11 @@ def _pushgateway(plan: Plan, stack: ExitStack, size: int) -> Side:
     gateway = stack.enter_context(Pushgateway(plan.folder))
     say(f"filling a Pushgateway with {size:,} groups")
     request_once(gateway.url, paths, method="POST", body=PUSH)
-    return Side("pushgateway", size, lambda _: press(gateway.url, paths, plan.seconds, method="POST", body=PUSH))
+
+    def push(_: int) -> Pressed:
+        return press(gateway.url, paths, plan.seconds, method="POST", body=PUSH)
+
+    return Side("pushgateway", size, push, gateway.rest)
 
 
 def _walk(plan: Plan, url: str, paths: Path, size: int, number: int) -> Pressed:

@@ -97,6 +97,7 @@ def _scrape_after_pings(exporter: Exporter, heartbeats: Heartbeats, share: str, 
         paths = heartbeats.sample(max(1, heartbeats.count // in_so_many), seed=2 * number + zipped)
     scrape(exporter.url, zipped=zipped)
     request_once(exporter.url, paths)
+    exporter.rest()
     return scrape(exporter.url, zipped=zipped)
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 from bench.heartbeats import Heartbeats
 from bench.programs import BenchError, Child, eventually, free_port, program, python
 
+REST_SECONDS = 0.4
+IDLE_TICKS = 2
+"""Hundredths of a second that a process which has nothing to do may use in REST_SECONDS."""
+
 START_SECONDS = 180.0
 """After which a server that is not ready is given up."""
 
@@ -50,6 +54,20 @@ class Server(Child):
             return self.get(self.ready_path)[0] == 200
         except OSError:
             return False
+
+    def rest(self) -> None:
+        """Return once it has nothing left to do: the work of one load must not fall into the next one's time."""
+        before = -1
+
+        def idle() -> bool:
+            nonlocal before
+            self.check()
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            used, last = int(fields[11]) + int(fields[12]), before
+            before = used
+            return used - last <= IDLE_TICKS
+
+        eventually(f"{self.name} is idle", idle, START_SECONDS, every=REST_SECONDS)
 
     def memory(self) -> "Memory":
         """What its process holds now."""

@@ -72,8 +72,10 @@ class Journal:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._appended: list[Name] = []
+        """Whose the last entries on disk are, as they came: to sort them is left to when they settle."""
         self._waiting: defaultdict[Name, list[int]] = defaultdict(list)
-        """The entries on disk that wait to be settled, the oldest first."""
+        """All entries before these, the oldest first."""
         self._round: list[Name] = []
         """Whose entries settle before it is the turn of all others again, the next one last."""
         self._last = 0
@@ -81,7 +83,10 @@ class Journal:
         self.entries = 0
         """How many wait to be settled."""
         for name, entry, size in db.execute(_READ_ENTRIES):
-            self._note(name, entry, size)
+            self._waiting[name].append(entry)
+            self._last = entry
+            self._bytes += size
+            self.entries += 1
 
     @property
     def full(self) -> bool:
@@ -102,19 +107,21 @@ class Journal:
             self._db.execute(_appending(count), values)
             first += count
 
-    def noted(self, rows: Iterable[Row]) -> None:
+    def noted(self, rows: Sequence[Row]) -> None:
         """What was appended is on disk."""
-        for row in rows:
-            self._note(row[_NAME], self._last + 1, len(row[-1]))
+        self._appended += [row[_NAME] for row in rows]
+        self._bytes += sum([len(row[-1]) for row in rows])
+        self._last += len(rows)
+        self.entries += len(rows)
 
-    def _note(self, name: Name, entry: int, size: int) -> None:
-        self._waiting[name].append(entry)
-        self._last = entry
-        self._bytes += size
-        self.entries += 1
+    def _sort(self) -> None:
+        for entry, name in enumerate(self._appended, start=self._last - len(self._appended) + 1):
+            self._waiting[name].append(entry)
+        self._appended.clear()
 
     def waiting(self, names: Iterable[Name]) -> list[Portion]:
         """All entries of these heartbeats, as far as they have any."""
+        self._sort()
         return [(name, len(self._waiting[name])) for name in names if name in self._waiting]
 
     def next(self, heartbeats: Iterable[Name], at_most: int) -> list[Portion]:
@@ -123,6 +130,7 @@ class Journal:
         ``heartbeats``: all of them, neighbours side by side.
         """
         if not self._round:
+            self._sort()
             self._round = [name for name in heartbeats if name in self._waiting][::-1]
         portions: list[Portion] = []
         left = at_most
