@@ -179,10 +179,11 @@ async def _revised(kept: _Kept, block: Block, time: Slice) -> _Kept:
 def _mended(chunk: Chunk, series: Series, changes: Iterable[tuple[int, int | None]], block: Block) -> Chunk:
     """The chunk with other values in one series of some heartbeats, each given by its place in the block, in order."""
     text, known, lengths = chunk.text, chunk.lengths, chunk.lengths[:]
+    slot, slots, write = series.slot, series.slots, series.write
     parts: list[bytes] = []
     copied, line, ends = 0, 0, 0
     for place, value in changes:
-        number = place * series.slots + series.slot
+        number = place * slots + slot
         begins = ends + sum(known[line:number]) if number > line else ends
         line, ends = number + 1, begins + known[number]
         if value is None:
@@ -190,7 +191,7 @@ def _mended(chunk: Chunk, series: Series, changes: Iterable[tuple[int, int | Non
             lengths[number] = 0
         elif known[number]:
             value_begins = text.rindex(b" ", begins, ends) + 1
-            written = series.write(value)
+            written = write(value)
             parts += (text[copied:value_begins], written)
             lengths[number] = value_begins - begins + len(written)
         else:

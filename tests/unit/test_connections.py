@@ -319,7 +319,7 @@ async def test_at_the_end_a_request_that_has_come_whole_is_answered(accepted: st
 
 
 async def test_at_the_end_requests_that_were_read_and_not_begun_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.web.connections._TURNS", 0)
+    monkeypatch.setattr("exporter.web.patience._TURNS", 0)
     async with served(read_all) as (server, listener), connection(listener) as (reader, writer):
         await ask(reader, writer)
         (served_connection,) = server.connections
