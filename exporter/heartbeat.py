@@ -252,11 +252,16 @@ class Expectation(NamedTuple):
 
     due: Moment | None
     """When the next check-in is due; None: never again."""
+    gap: Duration | None
+    """From the scheduled moment before; None: long, or there is none."""
     grace: Duration
-    early: Duration
-    """By how much a check-in may precede the due moment of a calendar and still answer it, since clocks drift."""
     deadline: Moment | None
     """Overdue from then on, outages of ours aside; None: never."""
+
+    @property
+    def early(self) -> Duration:
+        """By how much a check-in may precede the due moment of a calendar and still answer it, since clocks drift."""
+        return min(self.grace, EARLY_AT_MOST) if self.gap is None else min(self.grace, self.gap // 2, EARLY_AT_MOST)
 
 
 def expect(heartbeat: Heartbeat, record: Record) -> Expectation:
@@ -264,12 +269,11 @@ def expect(heartbeat: Heartbeat, record: Record) -> Expectation:
     due = heartbeat.schedule.due_after(max(record.armed_at, record.answered))
     gap = None if due is None else heartbeat.schedule.gap_before(due)
     grace = heartbeat.grace_after(gap)
-    early = min(grace, EARLY_AT_MOST) if gap is None else min(grace, gap // 2, EARLY_AT_MOST)
     if heartbeat.max_runtime is not None and record.awaiting_since is not None:
         deadline: Moment | None = record.awaiting_since + heartbeat.max_runtime
     else:
         deadline = None if due is None else due + grace
-    return Expectation(due, grace, early, deadline)
+    return Expectation(due, gap, grace, deadline)
 
 
 @dataclass(frozen=True, slots=True)

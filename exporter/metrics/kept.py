@@ -162,13 +162,17 @@ async def _revised(kept: _Kept, block: Block, time: Slice) -> _Kept:
     pairs = [(place, old, new) for place, (old, new) in enumerate(zip_longest(kept.block, block)) if old is not new]
     if len(kept.block) != len(block) or any(old.heartbeat is not new.heartbeat for _, old, new in pairs):
         return await _rendered(block, time)
-    changed = [(place, values_of(old), values_of(new)) for place, old, new in pairs]
+    if not pairs:
+        return kept._replace(block=block)
+    places = [place for place, _, _ in pairs]
+    before = zip(*(values_of(old) for _, old, _ in pairs), strict=True)
+    after = zip(*(values_of(new) for _, _, new in pairs), strict=True)
     chunks = list(kept.chunks)
-    for number, series in enumerate(SERIES):
+    for series, old, new in zip(SERIES, before, after, strict=True):
         if time.over:
             await time.next()
-        changes = [(place, new[number]) for place, old, new in changed if old[number] != new[number]]
-        if changes:
+        if old != new:
+            changes = [(place, value) for place, was, value in zip(places, old, new, strict=True) if was != value]
             chunks[series.family] = _mended(chunks[series.family], series, changes, block)
     statuses = Counter(kept.statuses)
     statuses.subtract(old.assessment.status for _, old, _ in pairs)
