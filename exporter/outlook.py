@@ -8,7 +8,6 @@ whose moment has come, which a heap gives up in order; all of them when an outag
 import heapq
 from array import array
 from collections.abc import Mapping, Sequence
-from itertools import count
 
 from exporter.heartbeat import NEVER, Block, Heartbeat, Name, Observation, Outage, Record, Survey, assess
 from exporter.schedule import Moment
@@ -27,7 +26,7 @@ class Outlook:
         """``records``: those of all heartbeats; ``former``: what was known until now, and is kept where it holds."""
         self._heartbeats = heartbeats
         self._records = [records[heartbeat.name] for heartbeat in heartbeats]
-        self._positions = dict(zip((heartbeat.name for heartbeat in heartbeats), count(), strict=False))
+        self._positions = {heartbeat.name: position for position, heartbeat in enumerate(heartbeats)}
         self._observed = [None if former is None else former.observation(heartbeat.name) for heartbeat in heartbeats]
         self._blocks: list[Block] = [()] * -(-len(heartbeats) // BLOCK)
         self._stale = set(range(len(heartbeats)))

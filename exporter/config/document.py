@@ -78,7 +78,7 @@ class _Bounded(yaml.resolver.Resolver):
         return tag
 
     def _resolved(self, kind: type[Node], value: str | None, implicit: tuple[bool, bool]) -> str:
-        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # its stubs leave it out
         return tag
 
     def descend_resolver(self, parent: Node | None, index: object) -> None:

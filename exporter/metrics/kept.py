@@ -67,11 +67,6 @@ class Chunk:
         """Those of the lines that each heartbeat may have in the family, in the order of the text; 0: there is none."""
         self._packed: Packed | None = None
 
-    @property
-    def is_packed(self) -> bool:
-        """Whether it was packed before."""
-        return self._packed is not None
-
     def packed(self) -> Packed:
         """Its text, deflated, which takes its time the first time."""
         if self._packed is None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from hostile import KEY, TOKEN
@@ -17,6 +17,7 @@ from wire import answers, exchange, host_and_port
 from exporter.heartbeat import Ping
 from exporter.logs import LogFormat, configure
 from exporter.metrics.negotiation import Format
+from exporter.store.sqlite import SqliteStore
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ class Target:
                 now = sum(task is not me for task in asyncio.all_tasks())
                 exporter = self.running.exporter
                 busy = any(service._server.connections for service in exporter._services)
-                if now == tasks and not busy and getattr(exporter._monitor._store, "_settling", None) is None:
+                if now == tasks and not busy and cast("SqliteStore", exporter._monitor._store)._settling is None:
                     return now
                 tasks = now
                 await asyncio.sleep(0.02)

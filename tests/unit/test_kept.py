@@ -159,7 +159,7 @@ async def test_a_scrape_packs_only_what_changed_since_the_last() -> None:
     await page.render(replace(survey_of(T0), blocks=((a,), (b,))), Format.TEXT, zipped=True)
     again = Observation(b.heartbeat, b.record._replace(last_seen=T0 + 1), b.assessment)
     await page._kept.revise(replace(survey_of(T0), blocks=((a,), (again,))))
-    unpacked = [place for place, chunk in all_chunks(page._kept).items() if chunk.text and not chunk.is_packed]
+    unpacked = [place for place, chunk in all_chunks(page._kept).items() if chunk.text and chunk._packed is None]
     assert unpacked == [(0, 1)]
 
 

@@ -20,20 +20,22 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 class Counted(Outlook):
     """Notes at which heartbeats it looks."""
 
+    def __init__(self) -> None:
+        super().__init__(HEARTBEATS, RECORDS)
+        self._looked: list[int] = []
+
     def looked_at(self) -> list[int]:
         looked, self._looked = sorted(self._looked), []
         return looked
 
-    _looked: list[int] = []  # noqa: RUF012 - replaced at once
-
     def _look_at(self, position: int) -> None:
-        self._looked = [*self._looked, position]
+        self._looked.append(position)
         super()._look_at(position)
 
 
 @pytest.fixture
 def outlook() -> Counted:
-    return Counted(HEARTBEATS, RECORDS)
+    return Counted()
 
 
 async def test_only_heartbeats_that_were_pinged_or_whose_moment_has_come_are_looked_at(outlook: Counted) -> None:

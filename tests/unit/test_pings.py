@@ -361,10 +361,7 @@ async def test_a_ping_that_the_store_does_not_take_is_to_be_sent_again(
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(server.exporter._monitor._store, "commit", refuse)
-    async with server.client.post(f"/ping/{OWN_TOKEN}", data=body) as answer:
-        assert (answer.status, await answer.text()) == (503, "the ping could not be stored")
-        assert answer.headers["Retry-After"] == "10"
-    assert await server.sample('heartbeat_exporter_pings_rejected_total{reason="store"}') == 1
+    await check_is_to_be_sent_again(server, body, "the ping could not be stored", "store")
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -372,10 +369,14 @@ async def test_a_ping_beyond_those_that_may_wait_is_to_be_sent_again(
     server: Running, monkeypatch: pytest.MonkeyPatch, body: bytes | None
 ) -> None:
     monkeypatch.setattr(server.exporter._monitor._batches, "_limit", 0)
+    await check_is_to_be_sent_again(server, body, "0 pings are waiting for the store already", "overload")
+
+
+async def check_is_to_be_sent_again(server: Running, body: bytes | None, text: str, reason: str) -> None:
     async with server.client.post(f"/ping/{OWN_TOKEN}", data=body) as answer:
-        assert (answer.status, await answer.text()) == (503, "0 pings are waiting for the store already")
+        assert (answer.status, await answer.text()) == (503, text)
         assert answer.headers["Retry-After"] == "10"
-    assert await server.sample('heartbeat_exporter_pings_rejected_total{reason="overload"}') == 1
+    assert await server.sample(f'heartbeat_exporter_pings_rejected_total{{reason="{reason}"}}') == 1
 
 
 @pytest.mark.parametrize("body", BODIES)

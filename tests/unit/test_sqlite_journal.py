@@ -194,10 +194,10 @@ settlements = st.integers(1, 4)
 def test_whenever_what_is_settled_history_and_records_are_those_of_all_pings(
     steps: list[tuple[list[Heartbeat], int] | int],
 ) -> None:
-    asyncio.run(lives_through(steps))
+    asyncio.run(check_life(steps))
 
 
-async def lives_through(steps: list[tuple[list[Heartbeat], int] | int]) -> None:
+async def check_life(steps: list[tuple[list[Heartbeat], int] | int]) -> None:
     kept: dict[Name, list[Ping]] = {BACKUP.name: [], REPORT.name: []}
     sent = {BACKUP.name: 0, REPORT.name: 0}
     with tempfile.TemporaryDirectory() as folder:
