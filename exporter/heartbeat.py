@@ -340,21 +340,12 @@ class Assessment(NamedTuple):
     running: bool
 
 
-def assess(
-    heartbeat: Heartbeat,
-    record: Record,
-    now: Moment,
-    outage: Outage | None,
-    expected: Expectation | None = None,
-) -> Assessment:
-    """What the record means at ``now``, after the given last outage of ours.
-
-    ``expected`` spares the work where the caller has kept `expect(heartbeat, record)`.
-    """
+def assess(heartbeat: Heartbeat, record: Record, now: Moment, outage: Outage | None) -> Assessment:
+    """What the record means at ``now``, after the given last outage of ours."""
     running = record.run is not None
     if heartbeat.paused:
         return Assessment(Status.PAUSED, None, None, overdue=False, failed=False, running=running)
-    expected = expect(heartbeat, record) if expected is None else expected
+    expected = expect(heartbeat, record)
     due, deadline = expected.due, expected.deadline
     if deadline is not None and outage is not None:
         deadline = outage.postpone(deadline)

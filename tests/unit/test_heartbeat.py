@@ -3,7 +3,7 @@
 import pytest
 from folding import at, calendar, cron, every, fail, fold, lived, log, moment, overdue_from, shown, start, success
 
-from exporter.heartbeat import Heartbeat, Outage, Ping, Record, Signal, Status, assess, expect
+from exporter.heartbeat import Heartbeat, Ping, Record, Signal, Status, expect
 from exporter.schedule import DAY, HOUR, LONG_GAP, MINUTE, SECOND, Duration, Moment
 
 T0 = moment("2026-11-24T09:30+00:00")
@@ -326,11 +326,3 @@ def test_a_check_in_is_late_from_due_until_the_deadline() -> None:
 def test_without_grace_a_heartbeat_is_overdue_when_it_is_due() -> None:
     job = every("1h", grace=0)
     assert overdue_from(job, lived(job, T0, success(T0)), T0 + HOUR)
-
-
-@pytest.mark.parametrize("outage", [None, Outage(T0, T0 + 2 * HOUR, MINUTE)])
-def test_an_expectation_that_was_kept_gives_the_same_answer(outage: Outage | None) -> None:
-    job = every("1h", max_runtime=20 * MINUTE)
-    record = lived(job, T0, fail(T0), start(T0 + MINUTE))
-    for now in (T0, T0 + HOUR, T0 + 3 * HOUR):
-        assert assess(job, record, now, outage, expect(job, record)) == assess(job, record, now, outage)
