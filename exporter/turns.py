@@ -37,14 +37,16 @@ class Slice:
 
 
 async def in_turns(steps: Generator[None, None, Made]) -> Made:
-    """What the steps come to, each of them taken at another turn of the event loop."""
+    """What the steps come to, taken in slices of the loop's time."""
+    slice_ = Slice()
     while True:
         try:
             next(steps)
         except StopIteration as done:
             made: Made = done.value
             return made
-        await asyncio.sleep(0)
+        if slice_.over:
+            await slice_.next()
 
 
 def share_with_threads() -> None:

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from configs import write
 from running import exporter_in
+from turning import turns_during
 
 from exporter.config import Config, ConfigError, load
 from exporter.config.apart import AT_ONCE, HEADER, Assembly, Outcome, hand_over
 from exporter.config.load import LargeConfig
 from exporter.garbage import MANY
 from exporter.reading import LARGE, _taken_over, nothing_known, read
-from exporter.roster import _IN_A_STEP, Roster
+from exporter.roster import Roster
 from exporter.turns import in_turns
 
 ROOT = Path(__file__).parents[2]
@@ -165,28 +166,18 @@ def test_no_part_holds_many_heartbeats_or_problems(tmp_path: Path) -> None:
         assert len(list(hand_over(outcome(write(tmp_path, text))))) == 4
 
 
-async def turns_during(work: asyncio.Task[object]) -> int:
-    """How often the event loop comes round until the work is done."""
-    turns = 0
-    while not work.done():
-        turns += 1
-        await asyncio.sleep(0)
-    return turns
-
-
 async def test_others_get_their_turn_after_every_part(tmp_path: Path) -> None:
     parts = list(hand_over(load(write(tmp_path, many(20 * AT_ONCE)))))
     stream = asyncio.StreamReader()
     for part in parts:
         stream.feed_data(HEADER.pack(len(part)) + part)
-    work: asyncio.Task[object] = asyncio.create_task(_taken_over(stream, nothing_known))
-    assert await turns_during(work) >= len(parts)
+    assert await turns_during(_taken_over(stream, nothing_known)) >= len(parts)
 
 
-async def test_others_get_their_turn_while_tokens_are_derived(tmp_path: Path) -> None:
-    config = load(write(tmp_path, many(20 * _IN_A_STEP)))
-    work: asyncio.Task[object] = asyncio.create_task(in_turns(Roster(Config(), SECRET).followed_by(config)))
-    assert await turns_during(work) >= 20
+async def test_others_get_their_turn_while_tokens_are_derived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.turns.SLICE_SECONDS", 0)
+    config = load(write(tmp_path, many(20)))
+    assert await turns_during(in_turns(Roster(Config(), SECRET).followed_by(config))) >= 20
 
 
 async def test_a_roster_that_follows_opens_what_the_new_configuration_says(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """Long work leaves the event loop to others again and again, counted in its turns, since times are noise."""
 
-import asyncio
 import sys
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 from pages import survey_of
+from turning import turns_during
 
 from exporter.heartbeat import Heartbeat, Name, Observation, Ping, Record, Signal, Survey, assess
 from exporter.metrics.kept import KeptLines
@@ -26,17 +25,6 @@ RECORDS = {heartbeat.name: Record.armed(heartbeat, NOW) for heartbeat in HEARTBE
 @pytest.fixture(autouse=True)
 def _over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exporter.turns.SLICE_SECONDS", 0)
-
-
-async def turns_during(work: Coroutine[Any, Any, object]) -> int:
-    """How many turns of the loop others have until the work is done."""
-    count = 0
-    doing = asyncio.ensure_future(work)
-    while not doing.done():
-        count += 1
-        await asyncio.sleep(0)
-    doing.result()
-    return count
 
 
 def pinged(at: int) -> Survey:
